@@ -1,0 +1,24 @@
+//! The nouns of Venti and the rules between them, without input or output.
+//!
+//! A block is bytes with a [`BlockType`]; its address is its [`Score`]. Blocks are gathered in a
+//! [`BlockBatch`], hashed together into a [`HashedBatch`], and given to a [`BlockStore`]: a remote
+//! server, an embedded store, or [`MemoryStore`] in tests.
+//!
+//! Nothing here opens a file, reads a clock or knows of an executor.
+
+#![forbid(unsafe_code)]
+
+mod batch;
+mod block_store;
+mod block_type;
+mod memory_store;
+mod score;
+
+pub use batch::{BlockBatch, HashedBatch, HashedBlock};
+pub use block_store::{BlockRequest, BlockStore, Deliver, Presence, StoreError};
+pub use block_type::{BlockType, UnknownBlockType};
+pub use memory_store::MemoryStore;
+pub use score::{ParseScoreError, Score};
+
+/// The largest block that the original's programs and ours write: 56 KiB (venti(7)).
+pub const MAX_BLOCK_SIZE: usize = 56 * 1024;
