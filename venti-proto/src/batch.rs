@@ -90,10 +90,10 @@ impl BlockBatch {
     /// Computes the score of every block.
     #[must_use]
     pub fn hash(mut self) -> HashedBatch {
-        self.scores.clear();
-        self.scores.extend(
-            self.extents.iter().map(|e| Score::of(&self.data[e.start..e.start + e.length])),
-        );
+        let BlockBatch { data, extents, scores } = &mut self;
+        scores.clear();
+        scores.resize(extents.len(), Score::ZERO);
+        Score::of_all(extents.iter().map(|e| &data[e.start..e.start + e.length]), scores);
         HashedBatch { batch: self }
     }
 }

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use sha1::{Digest, Sha1};
 
+use crate::sha1_lanes;
+
 /// The SHA-1 of a block's bytes, and so its address (venti(7)).
 ///
 /// An address is not a proof: chosen-prefix collisions of SHA-1 are public, and a store compares
@@ -26,6 +28,12 @@ impl Score {
     #[must_use]
     pub fn of(data: &[u8]) -> Score {
         Score(Sha1::digest(data).into())
+    }
+
+    /// Computes the scores of all `blocks`, in order, into `scores`: several times as fast as one
+    /// after another where the processor has wide vectors. Stops at the end of the shorter.
+    pub fn of_all<'a>(blocks: impl Iterator<Item = &'a [u8]>, scores: &mut [Score]) {
+        sha1_lanes::hash_all(blocks, scores);
     }
 
     /// Takes 20 bytes that are already known to be a score, from the wire or from a disk.
