@@ -63,7 +63,7 @@ fn compress_step(states: &mut States, blocks: &[&[u8; 64]; LANES]) {
     }
     macro_rules! rounds {
         ($truth:literal, $constant:literal, $from_input:literal, $($word:literal)*) => {
-            let k = _mm512_set1_epi32(i32::from_ne_bytes(u32::to_ne_bytes($constant)));
+            let k = _mm512_set1_epi32(u32::cast_signed($constant));
             $(round!($truth, k, $word, $from_input);)*
         };
     }
