@@ -1,0 +1,8 @@
+//! System tests: whole programs, real files, golden data, crashes and faults.
+//!
+//! One binary, since linking is most of what a test binary costs. Long suites run here too, at a
+//! size set by the environment: CONTRIBUTING.md lists them.
+
+mod support;
+
+mod tidy;
