@@ -9,15 +9,22 @@
 mod batch;
 mod block_store;
 mod block_type;
+mod entry;
+pub mod hash_tree;
 mod memory_store;
+mod root;
 mod score;
 mod sha1_lanes;
+mod zero;
 
 pub use batch::{BlockBatch, HashedBatch, HashedBlock};
 pub use block_store::{BlockRequest, BlockStore, Deliver, Presence, StoreError};
 pub use block_type::{BlockType, UnknownBlockType};
+pub use entry::{Entry, EntryError, MAX_STREAM_SIZE, MIN_ENTRY_BLOCK_SIZE, StreamKind};
 pub use memory_store::MemoryStore;
+pub use root::{Root, RootError};
 pub use score::{ParseScoreError, Score};
+pub use zero::{zero_extend, zero_truncated_len};
 
 /// The largest block that the original's programs and ours write: 56 KiB (venti(7)).
 pub const MAX_BLOCK_SIZE: usize = 56 * 1024;
