@@ -1,0 +1,82 @@
+//! The names in one directory, in the order in which the archive keeps them.
+
+use std::cmp::Ordering;
+use std::ffi::CStr;
+
+/// Names in one buffer: a directory of two million names costs their bytes and four more each.
+#[derive(Debug, Default)]
+pub struct NameList {
+    /// The names one after another, each ended by a zero byte.
+    bytes: Vec<u8>,
+    /// Where each name starts in `bytes`, in the order of the list.
+    starts: Vec<u32>,
+}
+
+/// More bytes of names in one directory than a [`NameList`] holds (4 GiB).
+#[derive(Debug)]
+pub struct TooManyNames;
+
+impl NameList {
+    /// Appends a name.
+    ///
+    /// # Errors
+    /// [`TooManyNames`] once the names take 4 GiB.
+    pub fn push(&mut self, name: &CStr) -> Result<(), TooManyNames> {
+        let start = u32::try_from(self.bytes.len()).map_err(|_| TooManyNames)?;
+        self.bytes.extend_from_slice(name.to_bytes_with_nul());
+        self.starts.push(start);
+        Ok(())
+    }
+
+    /// Puts the names in the order of `compare`.
+    pub fn sort_by(&mut self, compare: impl Fn(&[u8], &[u8]) -> Ordering) {
+        let NameList { bytes, starts } = self;
+        starts.sort_unstable_by(|a, b| compare(name_at(bytes, *a), name_at(bytes, *b)));
+    }
+
+    /// The name at `position`, or none past the end.
+    #[must_use]
+    pub fn get(&self, position: usize) -> Option<&CStr> {
+        let start = *self.starts.get(position)? as usize;
+        CStr::from_bytes_until_nul(&self.bytes[start..]).ok()
+    }
+
+    /// How many names.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Whether there are no names.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+
+    /// Gives back memory that growing reserved: a list lives as long as its directory is open.
+    pub fn shrink(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.starts.shrink_to_fit();
+    }
+}
+
+fn name_at(bytes: &[u8], start: u32) -> &[u8] {
+    CStr::from_bytes_until_nul(&bytes[start as usize..]).map_or(&[], CStr::to_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_back_in_order() {
+        let mut names = NameList::default();
+        for name in [c"b", c"", c"a/x", c"\xff\xfe", c"a"] {
+            names.push(name).unwrap();
+        }
+        names.sort_by(Ord::cmp);
+        let sorted: Vec<_> = (0..names.len()).filter_map(|i| names.get(i)).collect();
+        assert_eq!(sorted, [c"", c"a", c"a/x", c"b", c"\xff\xfe"]);
+        assert_eq!(names.get(5), None);
+    }
+}
