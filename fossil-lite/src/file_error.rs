@@ -1,0 +1,45 @@
+//! Why a file of the dump can not be had: one vocabulary for FUSE, 9P and the programs.
+
+/// What went wrong with a file. The texts are those that Plan 9's clients know, where there is one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FileError {
+    /// Nothing has that name.
+    #[error("file does not exist")]
+    NotFound,
+    /// The user may not.
+    #[error("permission denied")]
+    PermissionDenied,
+    /// A directory was needed.
+    #[error("not a directory")]
+    NotADirectory,
+    /// A file was needed.
+    #[error("is a directory")]
+    IsADirectory,
+    /// The dump never changes.
+    #[error("read-only file system")]
+    ReadOnly,
+    /// The name is none.
+    #[error("bad file name {name:?}")]
+    Name {
+        /// As given, made printable.
+        name: String,
+    },
+    /// More symbolic links than any real path has.
+    #[error("too many symbolic links")]
+    TooManyLinks,
+    /// The file has no such extended attribute.
+    #[error("no such attribute")]
+    NoAttribute,
+    /// Blocks are missing or damaged, or the archive is not one.
+    #[error("i/o error: {detail}")]
+    Io {
+        /// What was read and what came.
+        detail: String,
+    },
+    /// The server can not be reached.
+    #[error("i/o error: the server can not be reached: {detail}")]
+    Unreachable {
+        /// What happened.
+        detail: String,
+    },
+}
