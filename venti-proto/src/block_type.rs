@@ -5,6 +5,7 @@
 //! number on the wire, whether it leads to data or to a directory.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// The type of a block, part of its address: the same bytes under two types are two blocks.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,8 +13,16 @@ pub struct BlockType(u8);
 
 /// A number that is no block type in the numbering it was read in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("block type {0} is not one of 1 to 9 and 13")]
+#[error("block type {0} is not one of 1 to 9, 13 and 255")]
 pub struct UnknownBlockType(pub u8);
+
+/// A text that names no block type.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{found:?} is not a block type: data, directory, root, pointer0 to pointer6, or unknown")]
+pub struct ParseBlockTypeError {
+    /// The text as given.
+    pub found: String,
+}
 
 impl BlockType {
     /// The root of an archive: 300 bytes.
@@ -22,6 +31,9 @@ impl BlockType {
     pub const DIRECTORY: BlockType = BlockType(2);
     /// Bytes of a file.
     pub const DATA: BlockType = BlockType(13);
+    /// Stands for every number that a client sends and that is no type. The original acknowledges
+    /// such a block and files it under 255, `VtCorruptType`; so a store here keeps it, too.
+    pub const UNKNOWN: BlockType = BlockType(255);
 
     /// Scores of the level below: `level` 0 is just above the leaves.
     ///
@@ -34,11 +46,20 @@ impl BlockType {
     /// Reads the number used on the wire and on disk.
     ///
     /// # Errors
-    /// [`UnknownBlockType`] for any number that is not 1 to 9 or 13.
+    /// [`UnknownBlockType`] for any number that is not 1 to 9, 13 or 255.
     pub const fn from_wire(number: u8) -> Result<BlockType, UnknownBlockType> {
         match number {
-            1..=9 | 13 => Ok(BlockType(number)),
+            1..=9 | 13 | 255 => Ok(BlockType(number)),
             _ => Err(UnknownBlockType(number)),
+        }
+    }
+
+    /// Reads the number in a message, in which any is allowed.
+    #[must_use]
+    pub const fn from_wire_or_unknown(number: u8) -> BlockType {
+        match BlockType::from_wire(number) {
+            Ok(block_type) => block_type,
+            Err(UnknownBlockType(_)) => BlockType::UNKNOWN,
         }
     }
 
@@ -55,6 +76,7 @@ impl BlockType {
         match self.0 {
             1 => 16,
             13 => 0,
+            255 => 255,
             other => other + 6,
         }
     }
@@ -69,15 +91,27 @@ impl BlockType {
     }
 }
 
-/// `data`, `directory`, `root`, or `pointer0` to `pointer6`.
+/// `data`, `directory`, `root`, `pointer0` to `pointer6`, or `unknown`.
 impl fmt::Display for BlockType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             1 => f.write_str("root"),
             2 => f.write_str("directory"),
             13 => f.write_str("data"),
+            255 => f.write_str("unknown"),
             pointer => write!(f, "pointer{}", pointer - 3),
         }
+    }
+}
+
+/// Reads what `Display` prints.
+impl FromStr for BlockType {
+    type Err = ParseBlockTypeError;
+
+    fn from_str(text: &str) -> Result<BlockType, ParseBlockTypeError> {
+        let known = (0..=u8::MAX).filter_map(|number| BlockType::from_wire(number).ok());
+        let mut named = known.filter(|block_type| block_type.to_string() == text);
+        named.next().ok_or_else(|| ParseBlockTypeError { found: text.to_owned() })
     }
 }
 
@@ -108,8 +142,15 @@ mod tests {
             (8, 14, "pointer5"),
             (9, 15, "pointer6"),
             (13, 0, "data"),
+            (255, 255, "unknown"),
         ];
         assert_eq!(known, expected.map(|(w, m, s)| (w, m, s.to_owned())));
+        for (number, _, name) in expected {
+            assert_eq!(name.parse(), BlockType::from_wire(number).map_err(|_| unreachable!()));
+        }
+        assert_eq!(BlockType::from_wire_or_unknown(200), BlockType::UNKNOWN);
+        let error = "file".parse::<BlockType>().unwrap_err().to_string();
+        assert!(error.starts_with("\"file\" is not a block type"), "{error}");
     }
 
     #[test]
