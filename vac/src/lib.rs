@@ -1,5 +1,8 @@
 //! The archive format of Plan 9, and the archiver and extractor that speak it.
+//!
+//! The bytes are in docs/vac-format.md.
 
 #![forbid(unsafe_code)]
 
+pub mod format;
 pub mod walk;
