@@ -5,4 +5,5 @@
 //! it. The formats are in `docs/store-format.md`.
 
 pub mod disk;
+pub mod index;
 pub mod names;

@@ -7,6 +7,10 @@
 pub const ARENAS: &str = "arenas";
 /// Directory of the derived index.
 pub const INDEX: &str = "index";
+/// The list of the index's runs.
+pub const INDEX_MANIFEST: &str = "index/manifest";
+/// Where [`INDEX_MANIFEST`] is written before it is renamed into place.
+pub const INDEX_MANIFEST_TEMPORARY: &str = "index/manifest.new";
 /// The store's own directory.
 pub const ROOT: &str = "";
 /// Held with `flock` by the one process that writes.
@@ -29,6 +33,18 @@ pub fn arena(number: u32) -> String {
 #[must_use]
 pub fn torn(number: u32, copy: u32) -> String {
     format!("{ARENAS}/{number:010}.torn.{copy}")
+}
+
+/// The sorted run `number` of the index.
+#[must_use]
+pub fn run(number: u32) -> String {
+    format!("{INDEX}/{number:010}.run")
+}
+
+/// The number of a run, from its file name without the directory.
+#[must_use]
+pub fn parse_run(file_name: &str) -> Option<u32> {
+    number(file_name.strip_suffix(".run")?)
 }
 
 /// The number of an arena, from its file name without the directory.
@@ -60,6 +76,8 @@ mod tests {
         for number in [0, 1, 4_294_967_295] {
             let name = arena(number);
             assert_eq!(parse_arena(name.strip_prefix("arenas/").unwrap()), Some(number));
+            let name = run(number);
+            assert_eq!(parse_run(name.strip_prefix("index/").unwrap()), Some(number));
             let name = torn(number, 7);
             assert_eq!(parse_torn(name.strip_prefix("arenas/").unwrap()), Some((number, 7)));
         }
