@@ -6,6 +6,7 @@
 //!
 //! Nothing here opens a file, reads a clock or knows of an executor.
 
+pub mod address;
 mod batch;
 mod block_store;
 mod block_type;
