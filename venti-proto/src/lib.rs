@@ -15,6 +15,7 @@ pub mod hash_tree;
 mod memory_store;
 pub mod message;
 mod root;
+pub mod roots;
 mod score;
 pub mod session;
 mod sha1_lanes;

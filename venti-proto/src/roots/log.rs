@@ -1,0 +1,120 @@
+//! What can be done with a log of roots, whoever keeps it.
+
+use std::time::Duration;
+
+use super::{HostName, NewRoot, RootRecord};
+use crate::StoreError;
+
+/// The most records in a page: the largest fit in one message.
+pub const MAX_PAGE: u16 = 64;
+
+/// Which records are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootQuery {
+    /// Only those of this host.
+    pub host: Option<HostName>,
+    /// Only those from this sequence number on.
+    pub first: u64,
+    /// Only those before this sequence number.
+    pub end: u64,
+    /// Only those recorded at this time or before: nanoseconds since 1970, UTC.
+    pub until: i64,
+    /// How many at most; pages are never longer than [`MAX_PAGE`].
+    pub limit: u16,
+}
+
+impl Default for RootQuery {
+    /// Everything.
+    fn default() -> RootQuery {
+        RootQuery { host: None, first: 0, end: u64::MAX, until: i64::MAX, limit: MAX_PAGE }
+    }
+}
+
+impl RootQuery {
+    /// Whether this record is wanted.
+    #[must_use]
+    pub fn wants(&self, record: &RootRecord) -> bool {
+        (self.first..self.end).contains(&record.sequence)
+            && record.time <= self.until
+            && self.host.as_ref().is_none_or(|host| *host == record.root.host)
+    }
+}
+
+/// Some of the records that were wanted, newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootPage {
+    /// Newest first.
+    pub records: Vec<RootRecord>,
+    /// Records in the log: the sequence number of the next one.
+    pub next: u64,
+    /// The time zone that days are cut in, by its IANA name.
+    pub time_zone: String,
+}
+
+/// Why a log of roots did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RootLogError {
+    /// The server keeps no roots: it is an old one, or not ours.
+    #[error("the server keeps no roots")]
+    Unsupported,
+    /// The log could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What came is not what was asked for.
+    #[error("the log of roots is damaged: {detail}")]
+    Damaged {
+        /// What was found.
+        detail: String,
+    },
+}
+
+/// A log of roots: a server's, a store's, or one in memory.
+pub trait RootLog: Send + Sync {
+    /// Records a root. When this returns, the record is durable.
+    ///
+    /// # Errors
+    /// [`RootLogError`]
+    fn record(&self, root: &NewRoot) -> Result<RootRecord, RootLogError>;
+
+    /// A page of the records that are wanted, the newest of them. The next page is that of the
+    /// same query with `end` set to the last one's sequence number.
+    ///
+    /// # Errors
+    /// [`RootLogError`]
+    fn list(&self, query: &RootQuery) -> Result<RootPage, RootLogError>;
+
+    /// Waits until there are more than `known` records, or the time is over, and returns how many
+    /// there are.
+    ///
+    /// # Errors
+    /// [`RootLogError`]
+    fn watch(&self, known: u64, time: Duration) -> Result<u64, RootLogError>;
+
+    /// Hands every wanted record to `take`, newest first, until it says no.
+    ///
+    /// # Errors
+    /// [`RootLogError`]
+    fn each(
+        &self,
+        query: &RootQuery,
+        take: &mut dyn FnMut(RootRecord) -> bool,
+    ) -> Result<(), RootLogError> {
+        let mut query = RootQuery { limit: MAX_PAGE, ..query.clone() };
+        loop {
+            let page = self.list(&query)?;
+            if page.records.is_empty() {
+                return Ok(());
+            }
+            for record in page.records {
+                if record.sequence >= query.end {
+                    let detail = format!("record {} came out of order", record.sequence);
+                    return Err(RootLogError::Damaged { detail });
+                }
+                query.end = record.sequence;
+                if !take(record) {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}

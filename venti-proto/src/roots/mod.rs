@@ -1,0 +1,18 @@
+//! Roots that the server owns: who archived what, when, and under which score.
+//!
+//! A score that only the client knows is lost with the client. So a client tells the server of
+//! every archive it has made ([`NewRoot`]); the server adds its own time and the place in the
+//! chain and keeps it for ever ([`RootRecord`]). Nothing is ever changed or removed. Records are
+//! numbered from 0 without gaps; docs/roots.md has their bytes.
+
+mod codec;
+mod log;
+mod memory;
+mod name;
+mod record;
+
+pub use codec::RecordError;
+pub use log::{MAX_PAGE, RootLog, RootLogError, RootPage, RootQuery};
+pub use memory::MemoryRootLog;
+pub use name::{ArchiveName, HostName, NameError};
+pub use record::{Completeness, NewRoot, RootRecord, Seal};
