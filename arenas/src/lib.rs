@@ -4,6 +4,7 @@
 //! access goes through [`disk::Disk`], so that tests can tear, lose, reorder, flip, fill and fail
 //! it. The formats are in `docs/store-format.md`.
 
+pub mod cache;
 pub mod disk;
 pub mod index;
 pub mod names;
