@@ -1,0 +1,6 @@
+//! The crate's wide tests: golden archives, round trips, hostile archives.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests throughout")]
+
+mod golden;
+mod support;
