@@ -4,12 +4,16 @@
 //! [`BlockBatch`], hashed together into a [`HashedBatch`], and given to a [`BlockStore`]: a remote
 //! server, an embedded store, or [`MemoryStore`] in tests.
 //!
-//! Nothing here opens a file, reads a clock or knows of an executor.
+//! Nothing here opens a file, reads a clock or knows of an executor; only [`client`], which can be
+//! left out, opens sockets and starts a thread for each.
 
 pub mod address;
 mod batch;
 mod block_store;
 mod block_type;
+#[cfg(feature = "client")]
+pub mod client;
+pub mod conformance;
 mod entry;
 pub mod hash_tree;
 mod memory_store;

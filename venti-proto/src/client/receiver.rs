@@ -1,0 +1,84 @@
+//! The thread that takes replies off a connection.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::connection::{Shared, is_timeout};
+use crate::message::MAX_MESSAGE_SIZE;
+use crate::session::{Answer, ReplyReader, SessionError};
+use crate::{Tag, Version};
+
+/// Bytes that are received at once, at the most.
+const BUFFER: usize = 1 << 20;
+
+/// The longest frame: what must fit behind what was used already.
+const FRAME: usize = 4 + MAX_MESSAGE_SIZE;
+
+/// One reply.
+pub(super) type Received<'a> = (Tag, Answer<'a>);
+
+/// How often it is looked whether the server still answers, if it has to within `limit`.
+pub(super) fn tick(limit: Duration) -> Duration {
+    (limit / 4).max(Duration::from_millis(1))
+}
+
+/// Receives until the connection is lost, from whichever side.
+pub(super) fn run(shared: &Shared, version: Version, early: &[u8], limit: Duration) {
+    let detail = match receive(shared, version, early, limit) {
+        Ended::Closed => "the server closed it".to_owned(),
+        Ended::Silent => format!("no answer for {} s", limit.as_secs_f32()),
+        Ended::Io(error) => error.to_string(),
+        Ended::Protocol(error) => error.to_string(),
+    };
+    shared.lose(detail);
+}
+
+enum Ended {
+    Closed,
+    Silent,
+    Io(io::Error),
+    Protocol(SessionError),
+}
+
+fn receive(shared: &Shared, version: Version, early: &[u8], limit: Duration) -> Ended {
+    let reader = ReplyReader::new(version);
+    let mut buffer = vec![0; BUFFER];
+    // Received and not used: `buffer[start..end]`. The hello's leavings are short.
+    let (mut start, mut end) = (0, early.len().min(BUFFER));
+    buffer[..end].copy_from_slice(&early[..end]);
+    // The last time that the server owed nothing or gave something.
+    let mut progress = Instant::now();
+    loop {
+        let mut input = &buffer[start..end];
+        let mut received = Vec::new();
+        let parsed = loop {
+            match reader.next_reply(&mut input) {
+                Ok(Some(reply)) => received.push(reply),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        let (rest, answered) = (input.len(), !received.is_empty());
+        if let Err(error) = shared.settle(&mut received).and(parsed) {
+            return Ended::Protocol(error);
+        }
+        start = end - rest;
+        if answered || shared.under_way() == 0 {
+            progress = Instant::now();
+        } else if progress.elapsed() >= limit {
+            return Ended::Silent;
+        }
+        if start == end {
+            (start, end) = (0, 0);
+        } else if BUFFER - start < FRAME {
+            buffer.copy_within(start..end, 0);
+            (start, end) = (0, end - start);
+        }
+        match shared.transport.read(&mut buffer[end..]) {
+            Ok(0) => return Ended::Closed,
+            Ok(read) => end += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted || is_timeout(&error) => {}
+            Err(error) => return Ended::Io(error),
+        }
+    }
+}
