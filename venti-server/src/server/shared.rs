@@ -1,0 +1,65 @@
+//! What all connections of a server share.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::task::block_in_place;
+
+use crate::limits::Limits;
+use crate::memory::MemoryPlan;
+use crate::server::buffers::{BufferPool, HeldBudget};
+use crate::server::engine::Engine;
+use crate::server::metrics::Metrics;
+use crate::server::shutdown::Shutdown;
+
+/// Syncs that may wait for the disk at once: they cost a thread each, and one flush serves all.
+const SYNCS: usize = 64;
+
+/// The store and the budgets.
+pub(crate) struct Shared {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) pool: Arc<BufferPool>,
+    pub(crate) held: Arc<HeldBudget>,
+    pub(crate) shutdown: Shutdown,
+    /// Batches that are in the store at once. More than cores, because some wait for the disk;
+    /// bounded, because each needs a thread and its buffers.
+    work: Semaphore,
+    syncs: Semaphore,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        engine: Arc<dyn Engine>,
+        limits: Limits,
+        memory: MemoryPlan,
+        shutdown: Shutdown,
+    ) -> Shared {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let reply_bytes = usize::try_from(limits.max_reply_bytes.0).unwrap_or(usize::MAX >> 1);
+        Shared {
+            engine,
+            metrics: Arc::new(Metrics::new()),
+            pool: Arc::new(BufferPool::new(memory.buffers, reply_bytes)),
+            held: Arc::new(HeldBudget::new(memory.held)),
+            limits,
+            shutdown,
+            work: Semaphore::new(8.max(2 * cores)),
+            syncs: Semaphore::new(SYNCS),
+        }
+    }
+
+    /// Runs a batch in the store on this thread, while another takes over what else it had to do.
+    pub(crate) async fn work<T>(&self, batch: impl FnOnce(&dyn Engine) -> T) -> T {
+        // The semaphore is never closed; without a permit the batch would only be unbounded.
+        let _permit = self.work.acquire().await;
+        block_in_place(|| batch(&*self.engine))
+    }
+
+    /// Makes everything that was written durable.
+    pub(crate) async fn sync(&self) -> Result<(), venti_proto::StoreError> {
+        let _permit = self.syncs.acquire().await;
+        block_in_place(|| self.engine.sync())
+    }
+}

@@ -1,0 +1,10 @@
+//! The server over real sockets, and the program `venti` as a process.
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod serving;
+#[cfg(test)]
+mod support;
