@@ -181,9 +181,12 @@ fn runs_of_another_store_or_of_a_replaced_arena_are_not_believed() {
     let index = open(&disk, &replaced, SMALL);
     assert!(index.uncovered().contains(&replaced[1]));
     check_answers(&index, &all[..100], "a replaced neighbour");
+    assert!(look_up(&index, &all[100..200]).iter().all(|l| *l == Lookup::Unknown));
     let shorter = &sealed[..3];
     let index = open(&disk, shorter, SMALL);
     check_answers(&index, &all[..300], "an arena that is gone");
+    let gone = look_up(&index, &all[300..]);
+    assert!(gone.iter().all(|l| !matches!(l, Lookup::Found(_))), "places in no arena");
 }
 
 #[test]
@@ -196,4 +199,42 @@ fn a_run_under_the_name_of_another_is_not_believed() {
     let index = open(&disk, &sealed, SMALL);
     assert_eq!(index.uncovered(), sealed);
     heal(&index, 100, &all, "swapped runs");
+}
+
+#[test]
+fn a_damaged_page_is_not_merged() {
+    let (disk, sealed, all) = example(3, 500, false);
+    for number in 1..=3 {
+        for page in [1, 2, 5] {
+            let damaged = disk.crash(1);
+            let index = open(&damaged, &sealed, SMALL);
+            let flip = |bytes: &mut Vec<u8>| bytes[page * 4096 + 29] ^= 1;
+            assert!(damaged.damage(&names::run(number), flip));
+            while index.maintain().unwrap() {}
+            let what = format!("page {page} of run {number}");
+            assert_eq!(index.uncovered(), [sealed[number as usize - 1]], "{what}");
+            check_answers(&index, &all, &what);
+            heal(&index, 500, &all, &what);
+        }
+    }
+}
+
+#[test]
+fn what_is_dropped_while_it_is_merged_stays_dropped() {
+    let (disk, sealed, all) = example(3, 500, false);
+    let index = open(&disk, &sealed, SMALL);
+    assert!(index.maintain().unwrap(), "the merge has several steps");
+    index.invalidate(2);
+    while index.maintain().unwrap() {}
+    assert_eq!(index.uncovered(), [sealed[1]], "dropped between two steps");
+    heal(&index, 500, &all, "dropped between two steps");
+    for number in 4..=6 {
+        let (one, entries) = arena(number, 90);
+        index.add_arena(one, entries).unwrap();
+    }
+    let merge = index.next_merge(&mut None).unwrap().unwrap();
+    let Step::Finished { record, inputs } = merge.step().unwrap() else { panic!("not finished") };
+    index.invalidate(5);
+    assert!(!index.install(record, &inputs).unwrap(), "dropped before the merge was installed");
+    assert_eq!(index.uncovered(), [arena(5, 90).0]);
 }
