@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod archiver;
 pub mod format;
 pub mod reader;
 pub mod walk;

@@ -170,7 +170,25 @@ impl HashedBatch {
     /// Bytes of all blocks together.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.batch.bytes()
+        self.batch.extents.iter().map(|extent| extent.length).sum()
+    }
+
+    /// Takes out every block that `keep` does not want to keep. The others stay as they are.
+    pub fn retain(&mut self, mut keep: impl FnMut(HashedBlock<'_>) -> bool) {
+        let BlockBatch { data, extents, scores } = &mut self.batch;
+        let mut kept = 0;
+        for position in 0..extents.len() {
+            let extent = extents[position];
+            let (score, block_type) = (scores[position], extent.block_type);
+            let data = &data[extent.start..extent.start + extent.length];
+            if keep(HashedBlock { score, block_type, data }) {
+                extents[kept] = extent;
+                scores[kept] = score;
+                kept += 1;
+            }
+        }
+        extents.truncate(kept);
+        scores.truncate(kept);
     }
 
     /// An empty batch that uses this one's buffers again.
@@ -203,7 +221,12 @@ mod tests {
         let expected: [(BlockType, &[u8]); 3] =
             [(BlockType::DATA, b"one"), (BlockType::DIRECTORY, b"two"), (BlockType::DATA, b"")];
         assert_eq!(blocks, expected.map(|(t, data)| (t, Score::of(data), data)));
-        let empty = hashed.recycle();
+        let mut fewer = hashed;
+        fewer.retain(|block| block.data() != b"two");
+        let left: Vec<_> = fewer.iter().map(|b| (b.score(), b.data().to_vec())).collect();
+        assert_eq!(left, [b"one".as_slice(), b""].map(|d| (Score::of(d), d.to_vec())));
+        assert_eq!((fewer.scores().len(), fewer.bytes()), (2, 3));
+        let empty = fewer.recycle();
         assert!(empty.is_empty());
         assert_eq!(empty.bytes(), 0);
     }

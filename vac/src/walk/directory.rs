@@ -38,6 +38,16 @@ impl Directory {
         openat(CWD, path, flags, Mode::empty()).map(|file| Directory { file })
     }
 
+    /// Opens a directory that the user named only to look names up in it: permission to list it
+    /// is not needed.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open_for_lookup(path: &CStr) -> Result<Directory, Errno> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat(CWD, path, flags, Mode::empty()).map(|file| Directory { file })
+    }
+
     /// Opens the directory `name` in this one, and only if it is a directory and no link.
     ///
     /// # Errors

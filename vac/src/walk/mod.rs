@@ -9,6 +9,7 @@ mod attributes;
 mod directory;
 mod extended;
 mod file_systems;
+mod holes;
 mod names;
 mod patterns;
 
@@ -16,5 +17,6 @@ pub use attributes::{Attributes, DeviceNumber, FileKind, Identity, Moment};
 pub use directory::{Directory, attributes_of_path, has_content, says_vanished};
 pub use extended::{Extended, ExtendedError};
 pub use file_systems::{FileSystems, Mounted};
+pub use holes::{find_data, holes};
 pub use names::{NameList, TooManyNames};
 pub use patterns::{PatternError, Patterns};

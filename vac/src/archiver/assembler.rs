@@ -1,0 +1,373 @@
+//! Puts the archive together: takes the chunks in order and writes the directories.
+//!
+//! A directory is written while its children come by; of it only two unfinished blocks are in
+//! memory, and one such pair for every directory of the present path. Directories are always
+//! built anew, also where nothing changed: that costs little, the same tree gives the same
+//! blocks, and a block that the older archive has is not sent.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use venti_proto::hash_tree::HashTreeWriter;
+use venti_proto::{BlockType, Entry, Root, Score, StreamKind, zero_truncated_len};
+
+use super::chunk::{Change, Chunk, EnterEvent, Event, Failure, FileEvent, FileResult, Piece, Work};
+use super::content::ContentReader;
+use super::describe::{Describer, FileSystemNumbers, holes_of, made_up_directory};
+use super::error::{ArchiveError, Problem, ProblemKind};
+use super::old::OldReader;
+use super::options::Options;
+use super::progress::add;
+use super::reader::{PAUSES, WholeFile, failure_of};
+use super::run::Shared;
+use super::sink::Sink;
+use super::streams::{data_tree, directory_writer};
+use crate::format::{DirectoryStreams, DirectoryWriter, FormatError, MetaBlockBuilder, VacDir};
+use crate::walk::{Attributes, FileKind, Identity};
+
+/// Permissions of a topmost directory that is made up (as the original has them).
+const TOP_PERMISSIONS: u32 = 0o777;
+
+/// A directory that is being written.
+struct OpenDirectory {
+    name: Vec<u8>,
+    event: EnterEvent,
+    writer: DirectoryWriter,
+    /// Length of the path of its parent, with a slash.
+    path_length: usize,
+}
+
+/// A file of which more names may come.
+struct LinkedFile {
+    attributes: Attributes,
+    result: FileResult,
+    /// Names that may still come.
+    others: u32,
+}
+
+/// The large file whose pieces come by.
+#[derive(Default)]
+struct Pieces {
+    size: u64,
+    short: bool,
+    failure: Option<Failure>,
+}
+
+/// The top of a finished archive.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Finished {
+    pub(super) root: Score,
+}
+
+/// The assembling thread.
+pub(super) struct Assembler<'a> {
+    sink: Sink<'a>,
+    shared: &'a Shared,
+    options: &'a Options,
+    old: Option<&'a OldReader<'a>>,
+    describer: Describer<'a>,
+    stack: Vec<OpenDirectory>,
+    /// Writers that are not in use.
+    writers: Vec<DirectoryWriter>,
+    tree: HashTreeWriter,
+    pieces: Pieces,
+    content: ContentReader,
+    linked: HashMap<Identity, LinkedFile>,
+    /// The path of what comes next, for messages.
+    path: Vec<u8>,
+    top: Option<(VacDir, DirectoryStreams)>,
+}
+
+impl<'a> Assembler<'a> {
+    pub(super) fn new(
+        sink: Sink<'a>,
+        shared: &'a Shared,
+        options: &'a Options,
+        numbers: &'a FileSystemNumbers,
+        old: Option<&'a OldReader<'a>>,
+    ) -> Assembler<'a> {
+        Assembler {
+            sink,
+            shared,
+            options,
+            old,
+            describer: Describer::new(numbers, options.access_times),
+            stack: Vec::new(),
+            writers: Vec::new(),
+            tree: data_tree(options.block_size),
+            pieces: Pieces::default(),
+            content: ContentReader::new(options.block_size as usize),
+            linked: HashMap::new(),
+            path: Vec::new(),
+            top: None,
+        }
+    }
+
+    /// Takes the next chunk.
+    pub(super) fn take(&mut self, chunk: &mut Chunk) -> Result<(), ArchiveError> {
+        for event in std::mem::take(&mut chunk.events) {
+            match event {
+                Event::Base(path) => self.path = path,
+                Event::Enter(event) => self.enter(chunk.name(event.name).to_bytes(), *event),
+                Event::Leave => self.leave()?,
+                Event::File(event) => self.file(chunk.name(event.name).to_bytes(), *event)?,
+                Event::Piece(piece) => self.piece(&piece)?,
+                Event::Hole(blocks) => {
+                    self.tree
+                        .push_zeros(blocks, self.sink.blocks())
+                        .map_err(ArchiveError::TooDeep)?;
+                    self.pieces.size += blocks * u64::from(self.options.block_size);
+                }
+            }
+        }
+        self.flush_if_large()
+    }
+
+    fn enter(&mut self, name: &[u8], event: EnterEvent) {
+        let writer =
+            self.writers.pop().unwrap_or_else(|| directory_writer(self.options.block_size));
+        let path_length = self.path.len();
+        if !self.stack.is_empty() {
+            self.path.extend_from_slice(name);
+            self.path.push(b'/');
+        }
+        self.stack.push(OpenDirectory { name: name.to_vec(), event, writer, path_length });
+    }
+
+    fn leave(&mut self) -> Result<(), ArchiveError> {
+        let Some(mut done) = self.stack.pop() else { return Ok(()) };
+        let streams = done.writer.finish(self.sink.blocks());
+        let streams = streams.map_err(|error| self.format_error(&done.name, error))?;
+        self.path.truncate(done.path_length);
+        self.writers.push(done.writer);
+        let EnterEvent { attributes, extended, .. } = done.event;
+        let entry = match attributes {
+            Some(attributes) => {
+                self.describer.directory(&done.name, &attributes, extended, streams.names)
+            }
+            None => made_up_directory(&done.name, TOP_PERMISSIONS, streams.names),
+        };
+        add(&self.shared.progress.counters.directories, 1);
+        if self.stack.is_empty() {
+            self.top = Some((entry, streams));
+            return Ok(());
+        }
+        self.push(entry, &streams.entries, Some(&streams.meta))
+    }
+
+    fn file(&mut self, name: &[u8], mut event: FileEvent) -> Result<(), ArchiveError> {
+        match &event.work {
+            Work::Reuse(entry) => event.result.entry = Some(*entry),
+            Work::Linked => self.recall_link(&mut event),
+            Work::Pieces(file) => {
+                let file = Arc::clone(file);
+                self.finish_pieces(&file, &mut event)?;
+            }
+            Work::Read | Work::ReadLink | Work::Device | Work::Nothing | Work::ReuseContent(_) => {}
+        }
+        if event.attributes.kind == FileKind::Regular
+            && event.attributes.links > 1
+            && !matches!(event.work, Work::Linked | Work::Reuse(_))
+        {
+            self.remember_link(&event);
+        }
+        let Some(entry) = event.result.entry.filter(|_| event.result.failure.is_none()) else {
+            let failure = event.result.failure.unwrap_or(Failure::Vanished);
+            self.report(name, ProblemKind::Failed(failure));
+            return Ok(());
+        };
+        if event.result.torn {
+            self.report(name, ProblemKind::Torn);
+        }
+        for error in std::mem::take(&mut event.result.extended_errors) {
+            let path = [&self.path, name].concat();
+            self.shared.report(&Problem::extended(&path, &error));
+        }
+        self.count(&event, &entry);
+        let dir = self.describer.file(name, &event.attributes, event.result);
+        self.push(dir, &entry, None)
+    }
+
+    fn count(&self, event: &FileEvent, entry: &Entry) {
+        let counters = &self.shared.progress.counters;
+        match event.change {
+            Change::New => add(&counters.new, 1),
+            Change::Changed => add(&counters.changed, 1),
+            Change::Unchanged => {
+                add(&counters.unchanged, 1);
+                add(&counters.bytes_unchanged, entry.size);
+            }
+        }
+    }
+
+    /// Adds a child to the directory that is being written.
+    fn push(
+        &mut self,
+        dir: VacDir,
+        content: &Entry,
+        meta: Option<&Entry>,
+    ) -> Result<(), ArchiveError> {
+        let Some(parent) = self.stack.last_mut() else { return Ok(()) };
+        let name = dir.name.clone();
+        parent
+            .writer
+            .push(dir, content, meta, self.sink.blocks())
+            .map_err(|error| self.format_error(&name, error))
+    }
+
+    fn recall_link(&mut self, event: &mut FileEvent) {
+        let identity = event.attributes.identity;
+        let Some(first) = self.linked.get_mut(&identity) else { return };
+        event.attributes = first.attributes;
+        event.result = first.result.clone();
+        // Reported once, under the first name.
+        event.result.extended_errors.clear();
+        first.others -= 1;
+        if first.others == 0 {
+            self.linked.remove(&identity);
+        }
+    }
+
+    fn remember_link(&mut self, event: &FileEvent) {
+        let linked = LinkedFile {
+            attributes: event.attributes,
+            result: event.result.clone(),
+            others: event.attributes.links - 1,
+        };
+        self.linked.insert(event.attributes.identity, linked);
+    }
+
+    fn piece(&mut self, piece: &Piece) -> Result<(), ArchiveError> {
+        self.pieces.short |= piece.short;
+        self.pieces.failure = self.pieces.failure.or(piece.failure);
+        self.pieces.size += piece.length as u64;
+        for leaf in &piece.leaves {
+            self.tree.push(*leaf, self.sink.blocks()).map_err(ArchiveError::TooDeep)?;
+        }
+        Ok(())
+    }
+
+    /// The last piece is there: if the file is still what it was, the pieces fit together.
+    fn finish_pieces(
+        &mut self,
+        file: &Arc<OwnedFd>,
+        event: &mut FileEvent,
+    ) -> Result<(), ArchiveError> {
+        let Pieces { size, short, failure } = std::mem::take(&mut self.pieces);
+        let entry = self.tree.finish(size, self.sink.blocks()).map_err(ArchiveError::TooDeep)?;
+        event.result.entry = Some(entry);
+        event.result.failure = failure;
+        if failure.is_some() {
+            return Ok(());
+        }
+        match Attributes::of_open(file) {
+            Ok(now) if now.same_version(&event.attributes) && !short => Ok(()),
+            Ok(now) => self.read_again(file, now, event),
+            Err(errno) => {
+                event.result.failure = Some(failure_of(errno));
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads a large file from one end to the other because it changed meanwhile.
+    fn read_again(
+        &mut self,
+        file: &Arc<OwnedFd>,
+        mut before: Attributes,
+        event: &mut FileEvent,
+    ) -> Result<(), ArchiveError> {
+        for pause in PAUSES {
+            std::thread::sleep(pause);
+            self.shared.check()?;
+            let Assembler { content, tree, sink, .. } = self;
+            let read = WholeFile { content, tree, sink }.read(file, before.size)?;
+            let outcome = read.and_then(|entry| Ok((entry, Attributes::of_open(file)?)));
+            let (entry, now) = match outcome {
+                Ok(both) => both,
+                Err(errno) => {
+                    event.result.failure = Some(failure_of(errno));
+                    return Ok(());
+                }
+            };
+            add(&self.shared.progress.counters.bytes_read, entry.size);
+            event.result.torn = !now.same_version(&before) || entry.size != now.size;
+            event.result.entry = Some(entry);
+            event.attributes = now;
+            if !event.result.torn {
+                break;
+            }
+            before = now;
+        }
+        event.result.holes = holes_of(file, &event.attributes);
+        Ok(())
+    }
+
+    fn report(&self, name: &[u8], kind: ProblemKind) {
+        self.shared.report(&Problem { path: [&self.path, name].concat(), kind });
+    }
+
+    fn format_error(&self, name: &[u8], error: FormatError) -> ArchiveError {
+        let path = [&self.path, name].concat();
+        ArchiveError::Format { path: String::from_utf8_lossy(&path).into_owned(), error }
+    }
+
+    fn flush_if_large(&mut self) -> Result<(), ArchiveError> {
+        Ok(self.sink.flush_unknown(self.old.map(OldReader::known), false)?)
+    }
+
+    /// Writes the top of the archive: the block of three entries and the root block.
+    pub(super) fn finish(mut self) -> Result<Finished, ArchiveError> {
+        let Some((dir, streams)) = self.top.take() else { return Err(ArchiveError::Interrupted) };
+        let above = self.meta_of_top(&dir)?;
+        let mut block = Vec::with_capacity(3 * Entry::SIZE);
+        for entry in [streams.entries, streams.meta, above] {
+            let bytes = entry.encode().map_err(|error| {
+                let error = FormatError::Stream { detail: error.to_string() };
+                self.format_error(b"/", error)
+            })?;
+            block.extend_from_slice(&bytes);
+        }
+        let top = self.add_leaf(BlockType::DIRECTORY, &block);
+        let mut root = Root::vac(top, self.options.block_size);
+        if let Some(old) = self.old {
+            if old.root().score == top && old.root().block_size == root.block_size {
+                // Nothing changed at all: it is the same archive.
+                self.sink.flush_unknown(self.old.map(OldReader::known), true)?;
+                return Ok(Finished { root: old.score() });
+            }
+            root.previous = old.score();
+        }
+        let bytes = root.encode().map_err(|error| {
+            let error = FormatError::Stream { detail: error.to_string() };
+            self.format_error(b"/", error)
+        })?;
+        let root = self.sink.add(BlockType::ROOT, &bytes);
+        self.sink.flush_unknown(self.old.map(OldReader::known), true)?;
+        Ok(Finished { root })
+    }
+
+    /// The stream that has the topmost directory's own entry.
+    fn meta_of_top(&mut self, dir: &VacDir) -> Result<Entry, ArchiveError> {
+        let mut bytes = Vec::new();
+        dir.encode(&mut bytes).map_err(|error| self.format_error(b"/", error))?;
+        let mut builder = MetaBlockBuilder::new(self.options.block_size);
+        if !builder.push(&bytes) {
+            let (size, limit) = (bytes.len(), builder.largest_entry());
+            let error = FormatError::TooLong { what: "the topmost entry", size, limit };
+            return Err(self.format_error(b"/", error));
+        }
+        let mut block = Vec::new();
+        builder.finish(&mut block);
+        let score = self.add_leaf(BlockType::DATA, &block);
+        let pointer_size = venti_proto::hash_tree::pointer_size_for(self.options.block_size);
+        let empty = Entry::empty(StreamKind::Data, pointer_size, self.options.block_size);
+        Ok(Entry { size: u64::from(self.options.block_size), score, ..empty })
+    }
+
+    fn add_leaf(&mut self, block_type: BlockType, block: &[u8]) -> Score {
+        let length = zero_truncated_len(block_type, block);
+        self.sink.add(block_type, &block[..length])
+    }
+}

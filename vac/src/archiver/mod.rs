@@ -1,0 +1,31 @@
+//! The archiver: walks a tree, reads what has to be read, and writes an archive of it.
+//!
+//! One thread walks ([`walk`](crate::walk)) and writes down what it meets; several read the
+//! content, hash it and give it to the store, each with its own batches; one puts the directories
+//! together. Work is handed over by chunks of some hundred files. See [`archive`].
+
+mod assembler;
+mod chunk;
+mod content;
+mod describe;
+mod error;
+mod known;
+mod old;
+mod old_listing;
+mod options;
+mod pace;
+mod progress;
+mod reader;
+mod run;
+mod scan;
+mod select;
+mod sink;
+mod sources;
+mod stdin;
+mod streams;
+
+pub use chunk::{Change, Failure};
+pub use error::{ArchiveError, Problem, ProblemKind};
+pub use options::{BLOCK_SIZES, Exclusions, OldArchive, Options, Source, StreamSource};
+pub use progress::{Counters, Counts, Progress};
+pub use run::{Observer, Outcome, archive};

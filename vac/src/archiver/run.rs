@@ -1,0 +1,231 @@
+//! Starts the threads of the archiver and holds what they share.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use parking_lot::Mutex;
+use venti_proto::{BlockStore, Score};
+
+use super::assembler::{Assembler, Finished};
+use super::chunk::{Change, Chunk};
+use super::describe::FileSystemNumbers;
+use super::error::{ArchiveError, Problem, ProblemKind};
+use super::old::OldReader;
+use super::options::{BLOCK_SIZES, Options, Source};
+use super::pace::Pace;
+use super::progress::{Counts, Progress, add};
+use super::reader::Reader;
+use super::scan::{Channels, Scanner};
+use super::sink::Sink;
+use super::sources::top_of;
+use super::stdin::StoreStream;
+
+/// Chunks that go round, for every reader: enough that none waits for another.
+const CHUNKS_PER_READER: usize = 6;
+
+/// Hears of what happens while it happens, from several threads.
+pub trait Observer: Send + Sync {
+    /// Something is missing, incomplete or left out.
+    fn problem(&self, problem: &Problem);
+
+    /// The walk met a file, by its path. Called for every file: it should be quick.
+    fn file(&self, path: &[u8], change: Change) {
+        let _ = (path, change);
+    }
+}
+
+/// An archive that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Score of the root block: what `vac:` shows.
+    pub root: Score,
+    /// What was done.
+    pub counts: Counts,
+    /// Whether something is missing or incomplete: exit code 3.
+    pub incomplete: bool,
+}
+
+/// What the threads of one run share.
+pub(super) struct Shared {
+    pub(super) progress: Arc<Progress>,
+    observer: Arc<dyn Observer>,
+    /// The first error that ends the run.
+    error: Mutex<Option<ArchiveError>>,
+    lost: Mutex<bool>,
+}
+
+impl Shared {
+    pub(super) fn report(&self, problem: &Problem) {
+        let counters = &self.progress.counters;
+        match problem.kind {
+            ProblemKind::Failed(_) => add(&counters.failed, 1),
+            ProblemKind::Torn => add(&counters.torn, 1),
+            ProblemKind::ExtendedAttribute { .. } | ProblemKind::OldDamaged(_) => {}
+            _ => add(&counters.left_out, 1),
+        }
+        *self.lost.lock() |= problem.is_loss();
+        self.observer.problem(problem);
+    }
+
+    pub(super) fn file_met(&self, path: &[u8], change: Change) {
+        self.observer.file(path, change);
+    }
+
+    /// Whether to go on.
+    pub(super) fn check(&self) -> Result<(), ArchiveError> {
+        if self.progress.is_stopping() { Err(ArchiveError::Interrupted) } else { Ok(()) }
+    }
+
+    /// Ends the run: the first caller's error is the one that is returned.
+    fn fail(&self, error: ArchiveError) {
+        let mut first = self.error.lock();
+        // A thread that stops because another one failed has nothing to add.
+        if first.is_none() || matches!(*first, Some(ArchiveError::Interrupted)) {
+            *first = Some(error);
+        }
+        self.progress.stop();
+    }
+}
+
+/// Makes an archive of `sources` in `store`. It is durable when this returns.
+///
+/// # Errors
+/// Any [`ArchiveError`]: there is no archive then.
+pub fn archive(
+    store: &dyn BlockStore,
+    sources: Vec<Source>,
+    options: &Options,
+    progress: &Arc<Progress>,
+    observer: Arc<dyn Observer>,
+) -> Result<Outcome, ArchiveError> {
+    if !BLOCK_SIZES.contains(&options.block_size) {
+        return Err(ArchiveError::BlockSize(options.block_size));
+    }
+    let shared = Shared {
+        progress: Arc::clone(progress),
+        observer,
+        error: Mutex::new(None),
+        lost: Mutex::new(false),
+    };
+    let finished = run(store, sources, options, &shared)?;
+    store.sync()?;
+    let incomplete = *shared.lost.lock();
+    Ok(Outcome { root: finished.root, counts: progress.counters.counts(), incomplete })
+}
+
+fn run(
+    store: &dyn BlockStore,
+    sources: Vec<Source>,
+    options: &Options,
+    shared: &Shared,
+) -> Result<Finished, ArchiveError> {
+    let pace = Pace::new(options.upload_rate);
+    let mut paths = Vec::new();
+    let mut streams = Vec::new();
+    for source in sources {
+        match source {
+            Source::Path(path) => paths.push(path),
+            Source::Stream { name, modified, stream } => {
+                let sink = Sink::new(store, &shared.progress.counters, &pace);
+                let mut storing = StoreStream::new(sink, shared, options.block_size);
+                streams.push(storing.store(name, modified, stream)?);
+            }
+        }
+    }
+    let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+    let top = top_of(&paths, streams)?;
+    let numbers = FileSystemNumbers::default();
+    let old = options.old.map(|old| OldReader::open(store, old.root)).transpose()?;
+    let chunks = options.readers.max(1) * CHUNKS_PER_READER;
+    let (give_back, free) = bounded(chunks);
+    (0..chunks)
+        .try_for_each(|_| give_back.send(Chunk::default()))
+        .map_err(|_| ArchiveError::Interrupted)?;
+    let (to_readers, reader_queue) = bounded::<Chunk>(chunks);
+    let (to_assembler, assembler_queue) = unbounded::<Chunk>();
+    let counters = &shared.progress.counters;
+    std::thread::scope(|scope| {
+        for _ in 0..options.readers.max(1) {
+            let (queue, done) = (reader_queue.clone(), to_assembler.clone());
+            let sink = Sink::new(store, counters, &pace);
+            let reader = Reader::new(sink, counters, options.block_size);
+            scope.spawn(move || read_chunks(reader, shared, &queue, &done));
+        }
+        drop(reader_queue);
+        let sink = Sink::new(store, counters, &pace);
+        let assembler = Assembler::new(sink, shared, options, &numbers, old.as_ref());
+        let assembling =
+            scope.spawn(move || assemble(assembler, shared, &assembler_queue, &give_back));
+        let channels = Channels { free, to_readers, to_assembler };
+        let prefetching = old.as_ref().map(|old| old.start(scope));
+        let mut scanner = Scanner::new(options, shared, old.as_ref(), &numbers, channels);
+        if let Err(error) = scanner.run(top) {
+            shared.fail(error);
+        }
+        drop(scanner);
+        drop(prefetching);
+        let finished = assembling.join().map_err(|_| ArchiveError::Interrupted);
+        match shared.error.lock().take() {
+            Some(error) => Err(error),
+            None => finished?.ok_or(ArchiveError::Interrupted),
+        }
+    })
+}
+
+fn read_chunks(
+    mut reader: Reader<'_>,
+    shared: &Shared,
+    queue: &Receiver<Chunk>,
+    done: &Sender<Chunk>,
+) {
+    for mut chunk in queue {
+        // After a failure the chunks still go round, so that nobody waits for ever.
+        if !shared.progress.is_stopping()
+            && let Err(error) = reader.process(&mut chunk)
+        {
+            shared.fail(error.into());
+        }
+        if done.send(chunk).is_err() {
+            return;
+        }
+    }
+    if let Err(error) = reader.finish() {
+        shared.fail(error.into());
+    }
+}
+
+/// Takes the chunks in their order, whatever order they come in.
+fn assemble(
+    mut assembler: Assembler<'_>,
+    shared: &Shared,
+    queue: &Receiver<Chunk>,
+    give_back: &Sender<Chunk>,
+) -> Option<Finished> {
+    let mut waiting: std::collections::BTreeMap<u64, Chunk> = std::collections::BTreeMap::new();
+    let mut next = 0;
+    for chunk in queue {
+        waiting.insert(chunk.sequence, chunk);
+        while let Some(mut chunk) = waiting.remove(&next) {
+            next += 1;
+            if !shared.progress.is_stopping()
+                && let Err(error) = assembler.take(&mut chunk)
+            {
+                shared.fail(error);
+            }
+            chunk.clear();
+            // The walk may have ended early and wants no more chunks.
+            let _ = give_back.send(chunk);
+        }
+    }
+    if shared.progress.is_stopping() {
+        return None;
+    }
+    match assembler.finish() {
+        Ok(finished) => Some(finished),
+        Err(error) => {
+            shared.fail(error);
+            None
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Archiving again: what is taken from the older archive, and what must not be.
+
+use std::time::{Duration, SystemTime};
+
+use venti_proto::BlockRequest;
+
+use crate::support::{Bench, noise};
+
+fn bench_with_files() -> Bench {
+    let bench = Bench::new();
+    for number in 0..200_usize {
+        bench.write(&format!("d{}/f{number}", number % 7), noise(number * 50, number as u64));
+    }
+    bench.write("large", noise(3_000_000, 77));
+    bench
+}
+
+#[test]
+fn nothing_changed_is_the_same_archive_and_reads_nothing() {
+    let mut bench = bench_with_files();
+    let first = bench.archive();
+    let blocks = bench.store.len();
+    bench.compare_with(first.root);
+    let again = bench.archive();
+    assert_eq!(again.root, first.root);
+    assert_eq!(again.counts.files_unchanged, 201);
+    assert_eq!((again.counts.bytes_read, again.counts.bytes_sent), (0, 0));
+    assert_eq!(bench.store.len(), blocks);
+}
+
+#[test]
+fn what_changed_is_read_and_the_rest_is_not() {
+    let mut bench = bench_with_files();
+    let first = bench.archive();
+    bench.compare_with(first.root);
+    bench.write("d3/f3", "changed");
+    bench.write("d3/new", "new");
+    std::fs::remove_file(bench.path("d4/f4")).unwrap();
+    std::fs::rename(bench.path("d5"), bench.path("e5")).unwrap();
+    let again = bench.archive();
+    assert_eq!(again.counts.files_changed, 1);
+    let moved = (0..200).filter(|n| n % 7 == 5).count() as u64;
+    assert_eq!(again.counts.files_new, 1 + moved);
+    let tree = bench.tree_of(again.root);
+    bench.options.old = None;
+    assert_eq!(tree, bench.archived(), "as if archived without the older one");
+    assert_eq!(tree["/d3/f3"].content, b"changed");
+    assert!(!tree.contains_key("/d4/f4"));
+}
+
+#[test]
+fn content_changed_back_in_time_is_noticed() {
+    let mut bench = Bench::new();
+    let path = bench.write("file", "one");
+    let stamp = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    let set = || std::fs::File::open(&path).unwrap().set_modified(stamp).unwrap();
+    set();
+    let first = bench.archive();
+    bench.compare_with(first.root);
+    std::fs::write(&path, "two").unwrap();
+    set();
+    let tree = bench.archived();
+    assert_eq!(tree["/file"].content, b"two", "size and time are equal, the change time is not");
+}
+
+#[test]
+fn without_trust_every_file_is_read_and_nothing_is_stored_twice() {
+    let mut bench = bench_with_files();
+    let first = bench.archive();
+    let blocks = bench.store.len();
+    bench.compare_with(first.root);
+    if let Some(old) = &mut bench.options.old {
+        old.trust_attributes = false;
+    }
+    let again = bench.archive();
+    assert_eq!(again.root, first.root);
+    assert!(again.counts.bytes_read > 3_000_000);
+    assert_eq!(bench.store.len(), blocks);
+}
+
+#[test]
+fn a_damaged_older_archive_costs_time_and_nothing_else() {
+    let mut bench = bench_with_files();
+    let first = bench.archive();
+    let tree = bench.tree_of(first.root);
+    let lost = &tree["/d2"].entry;
+    bench.compare_with(first.root);
+    let request = BlockRequest { score: lost.score, block_type: lost.top_type().unwrap() };
+    assert!(bench.store.forget(&request));
+    let (outcome, problems) = bench.try_archive();
+    let outcome = outcome.unwrap();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems[0].code(), "old-damaged");
+    assert!(!outcome.incomplete);
+    assert_eq!(bench.tree_of(outcome.root), tree);
+}
+
+#[test]
+fn large_directories_are_merged_as_streams() {
+    let mut bench = Bench::new();
+    for number in 0..3000 {
+        bench.write(&format!("{number}"), number.to_string());
+    }
+    let first = bench.archive();
+    bench.compare_with(first.root);
+    for number in (0..3000).step_by(500) {
+        bench.write(&format!("{number}"), "changed");
+        std::fs::remove_file(bench.path(&format!("{}", number + 1))).unwrap();
+        bench.write(&format!("{number}x"), "new");
+    }
+    let again = bench.archive();
+    assert_eq!(again.counts.files_changed, 6);
+    assert_eq!(again.counts.files_new, 6);
+    assert_eq!(again.counts.files_unchanged, 2988);
+    let tree = bench.tree_of(again.root);
+    bench.options.old = None;
+    assert_eq!(tree, bench.archived());
+}
+
+#[test]
+fn a_file_that_became_a_directory_and_back_is_new() {
+    let mut bench = Bench::new();
+    bench.write("x", "file");
+    bench.write("y/z", "in a directory");
+    let first = bench.archive();
+    bench.compare_with(first.root);
+    std::fs::remove_file(bench.path("x")).unwrap();
+    std::fs::remove_dir_all(bench.path("y")).unwrap();
+    bench.write("x/inside", "now a directory");
+    bench.write("y", "now a file");
+    let tree = bench.archived();
+    assert_eq!(tree["/x/inside"].content, b"now a directory");
+    assert_eq!(tree["/y"].content, b"now a file");
+}

@@ -1,0 +1,9 @@
+//! Archives real trees into a store in memory and looks at every byte of what was made.
+
+#![expect(clippy::unwrap_used, reason = "a test that can not go on fails")]
+
+mod changes;
+mod content;
+mod losses;
+mod selection;
+mod support;
