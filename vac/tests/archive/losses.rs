@@ -67,7 +67,7 @@ fn unreadable_files_are_named_and_make_the_archive_incomplete() {
     let bench = Bench::new();
     let path = bench.write("secret", "x");
     bench.write("open", "y");
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o0)).unwrap();
     let (outcome, problems) = bench.try_archive();
     let outcome = outcome.unwrap();
     assert!(outcome.incomplete);
