@@ -7,8 +7,8 @@
 //!
 //! With several connections a block goes by its score always over the same one, so that whoever
 //! writes a block and then reads it is served in that order. A connection that is lost stays
-//! lost: everything under way fails, as does every later call. Nothing hangs: a server that
-//! answers nothing for the time of [`ClientOptions::progress_timeout`] is given up.
+//! lost: everything under way fails, as does every later call. Nothing hangs: see
+//! [`ClientOptions::progress_timeout`].
 //!
 //! Locks, in this order: `Shared::sending`, `Shared::state`, `Call::inbox`; none is held while a
 //! caller's code runs.
@@ -16,7 +16,10 @@
 mod call;
 mod connection;
 mod error;
+mod greeting;
 mod receiver;
+mod shared;
+mod state;
 mod transport;
 
 use std::time::Duration;
@@ -43,8 +46,9 @@ pub struct ClientOptions {
     pub versions: Vec<Version>,
     /// For each address of the server, and for the hello.
     pub connect_timeout: Duration,
-    /// A connection is given up when requests are under way and none is answered, or nothing
-    /// can be sent, for so long.
+    /// A connection is given up when blocks are under way and nothing is answered, not even a
+    /// ping, for so long, or when nothing can be sent for so long. A server that answers pings,
+    /// or owes no more than a sync, gets ten times as long.
     pub progress_timeout: Duration,
 }
 

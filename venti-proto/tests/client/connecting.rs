@@ -5,12 +5,16 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::thread;
+use std::time::Duration;
 
 use venti_proto::address::Address;
 use venti_proto::client::{Client, ClientOptions, ConnectError};
 use venti_proto::{BlockStore as _, BlockType, MemoryStore, Version};
 
-use crate::support::{impatient, one_block, serve};
+use crate::support::{one_block, serve};
+
+/// A test that passes does not wait so long.
+const LONG: Duration = Duration::from_secs(60);
 
 #[test]
 fn over_tcp() {
@@ -58,7 +62,7 @@ fn nobody_listens() {
 }
 
 /// What a client makes of a server that sends `greeting`, and then hangs up or is silent.
-fn greeted_with(greeting: &'static [u8], hangs_up: bool) -> ConnectError {
+fn greeted_with(greeting: &'static [u8], hangs_up: bool, wait: Duration) -> ConnectError {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let server = thread::spawn(move || {
         theirs.write_all(greeting).unwrap();
@@ -67,7 +71,7 @@ fn greeted_with(greeting: &'static [u8], hangs_up: bool) -> ConnectError {
             let _ = theirs.read_to_end(&mut rest);
         }
     });
-    let options = if hangs_up { ClientOptions::default() } else { impatient() };
+    let options = ClientOptions { connect_timeout: wait, ..ClientOptions::default() };
     let error = Client::over(Box::new(ours), "fake", &options).unwrap_err();
     server.join().unwrap();
     error
@@ -78,7 +82,7 @@ fn servers_that_hang_up_before_the_hello_is_answered() {
     let pieces: [&[u8]; 4] =
         [b"", b"venti-04", b"venti-04-fake\n", b"venti-04-fake\n\0\0\0\x0f\x05"];
     for greeting in pieces {
-        let error = greeted_with(greeting, true);
+        let error = greeted_with(greeting, true, LONG);
         assert!(matches!(error, ConnectError::Hello { .. }), "{greeting:?}: {error:?}");
     }
 }
@@ -86,7 +90,7 @@ fn servers_that_hang_up_before_the_hello_is_answered() {
 #[test]
 fn servers_that_fall_silent_before_the_hello_is_answered() {
     for greeting in [&b""[..], b"venti-", b"venti-04-fake\n", b"venti-04-fake\n\0\0\0\x0f\x05"] {
-        let error = greeted_with(greeting, false);
+        let error = greeted_with(greeting, false, Duration::from_millis(100));
         let ConnectError::Hello { source, .. } = &error else { panic!("{greeting:?}: {error:?}") };
         assert_eq!(source.kind(), std::io::ErrorKind::TimedOut, "{greeting:?}");
     }
@@ -103,7 +107,7 @@ fn servers_of_something_else() {
         (b"venti-04-a\n\xff\xff\xff\xff", "a message of 4294967295 bytes is too large"),
     ];
     for (greeting, detail) in cases {
-        let error = greeted_with(greeting, false);
+        let error = greeted_with(greeting, false, LONG);
         let expected = format!("fake is not a Venti server that can be talked to: {detail}");
         assert!(error.to_string().starts_with(&expected), "{error}");
     }

@@ -1,7 +1,9 @@
 //! Servers that lie, break the protocol, vanish, or never end.
 
 use std::io::Read as _;
+use std::time::Duration;
 
+use venti_proto::client::ClientOptions;
 use venti_proto::{BlockStore as _, BlockType, Message, Presence, Score, StoreError, Tag};
 
 use crate::support::{Fake, fake, fake_with, impatient, one_block, request};
@@ -182,7 +184,7 @@ fn a_server_that_sends_a_reply_byte_by_byte_for_ever_is_given_up() {
         server.next();
         server.raw(b"\0\0\xe0\x02\x0d\0");
         while std::io::Write::write_all(&mut server.stream, b"x").is_ok() {
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
         }
     });
     let found = client.read_block(Score::of(b"wanted"), BlockType::DATA);
@@ -197,7 +199,7 @@ fn a_server_that_takes_nothing_is_given_up() {
             && std::io::Write::write_all(&mut server.stream, b"").is_ok()
             && !is_closed(&server.stream)
         {
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
         }
     });
     let mut failed = false;
@@ -221,6 +223,45 @@ fn is_closed(stream: &std::os::unix::net::UnixStream) -> bool {
 }
 
 #[test]
+fn a_server_that_is_only_slow_is_waited_for() {
+    let options = ClientOptions { progress_timeout: Duration::from_secs(2), ..impatient() };
+    let client = fake_with(&options, |server| {
+        let Message::Tread { tag: read, .. } = server.next() else { panic!("no read") };
+        // Longer than the limit: three halves of it go by before the third ping.
+        for _ in 0..3 {
+            let ping = server.next();
+            assert!(matches!(ping, Message::Tping { .. }), "{ping}");
+            server.send(&Message::Rping { tag: ping.tag() });
+        }
+        server.send(&Message::Rread { tag: read, data: b"wanted"[..].into() });
+        let Message::Tsync { tag: sync } = server.next() else { panic!("no sync") };
+        // The original answers a ping with an error, and only when it has done what was before.
+        let ping = server.next();
+        std::thread::sleep(Duration::from_millis(1100));
+        server.send(&Message::Rsync { tag: sync });
+        server.send(&Message::Rerror { tag: ping.tag(), error: "unknown request".into() });
+        server.wait_for_end();
+    });
+    let wanted = request(b"wanted");
+    assert_eq!(client.read_block(wanted.score, wanted.block_type), Ok(b"wanted".to_vec()));
+    client.sync().unwrap();
+}
+
+#[test]
+fn a_server_that_answers_pings_and_nothing_else_is_given_up() {
+    let options = ClientOptions { progress_timeout: Duration::from_millis(40), ..impatient() };
+    let client = fake_with(&options, |server| {
+        server.next();
+        loop {
+            let ping = server.next();
+            server.send(&Message::Rping { tag: ping.tag() });
+        }
+    });
+    let found = client.read_block(Score::of(b"wanted"), BlockType::DATA);
+    assert!(is_lost(&found, "no answer"), "{found:?}");
+}
+
+#[test]
 fn a_connection_that_is_idle_is_kept() {
     let client = fake_with(&impatient(), |server| {
         for _ in 0..2 {
@@ -230,7 +271,7 @@ fn a_connection_that_is_idle_is_kept() {
         server.wait_for_end();
     });
     client.ping().unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(700));
+    std::thread::sleep(Duration::from_millis(700));
     client.ping().unwrap();
 }
 

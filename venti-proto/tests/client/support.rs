@@ -138,13 +138,9 @@ impl Fake {
     }
 }
 
-/// Options with which a test need not wait.
+/// Options with which a test need not wait for a server that falls silent.
 pub(crate) fn impatient() -> ClientOptions {
-    ClientOptions {
-        connect_timeout: Duration::from_millis(200),
-        progress_timeout: Duration::from_millis(200),
-        ..ClientOptions::default()
-    }
+    ClientOptions { progress_timeout: Duration::from_millis(200), ..ClientOptions::default() }
 }
 
 /// A client of a server that greets and then does as `script` says. The client waits long, so
