@@ -1,10 +1,16 @@
-//! The paths that every block takes: hashing, compression, messages, the index.
+//! The paths that every block takes: hashing, compression, messages, the index, meta blocks.
 
+use std::borrow::Cow;
 use std::hint::black_box;
+use std::sync::Arc;
 
+use arenas::disk::RealDisk;
+use arenas::index::{Index, IndexEntry, IndexOptions, SealedArena};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use vac::format::{DirectoryWriter, Mode, VacDir};
 use venti_benches::blocks::{BlockMaker, Content};
-use venti_proto::{BlockBatch, BlockType, Score};
+use venti_proto::message::{Message, Tag, Version};
+use venti_proto::{BlockBatch, BlockRequest, BlockType, Entry, Score, StreamKind};
 
 /// Blocks of a batch.
 const BLOCKS: u64 = 64;
@@ -66,5 +72,90 @@ fn compression(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, hashing, compression);
+fn messages(criterion: &mut Criterion) {
+    let blocks = blocks(Content::Random);
+    let mut wire = Vec::new();
+    for block in blocks.chunks(SIZE) {
+        let (tag, block_type) = (Tag(1), BlockType::DATA);
+        Message::Twrite { tag, block_type, data: Cow::Borrowed(block) }
+            .encode(Version::V04, &mut wire)
+            .expect("a block fits");
+    }
+    let mut group = criterion.benchmark_group("message");
+    group.throughput(Throughput::Elements(BLOCKS));
+    group.bench_function("decode Twrite", |b| {
+        b.iter(|| {
+            let mut input = wire.as_slice();
+            while let Ok(Some(frame)) = Version::V04.next_frame(&mut input) {
+                _ = black_box(Message::decode(frame));
+            }
+        });
+    });
+    group.finish();
+}
+
+/// Clumps of the arena whose index is searched.
+const CLUMPS: u32 = 131_072;
+
+fn index(criterion: &mut Criterion) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let disk = RealDisk::create(directory.path()).expect("a disk");
+    let arena = SealedArena { number: 0, identity: [1; 16], clumps: CLUMPS };
+    let index =
+        Index::open(Arc::new(disk), &[arena], IndexOptions::default()).expect("an empty index");
+    let score = |number: u32| Score::of(&number.to_be_bytes());
+    let block_type = BlockType::DATA;
+    let entry = |n: u32| IndexEntry { score: score(n), block_type, arena: 0, offset: n };
+    index.add_arena(arena, (0..CLUMPS).map(entry).collect()).expect("added");
+    let mut group = criterion.benchmark_group("index lookup, batch of 256");
+    group.throughput(Throughput::Elements(256));
+    for (what, first) in [("hit", 0), ("miss", CLUMPS)] {
+        let request = |n: u32| BlockRequest { score: score(first + n * 499), block_type };
+        let requests: Vec<_> = (0..256).map(request).collect();
+        let mut answers = Vec::new();
+        group.bench_function(what, |b| b.iter(|| index.lookup(&requests, &mut answers)));
+    }
+    group.finish();
+}
+
+/// Names in the directory that is written.
+const NAMES: u32 = 1000;
+
+fn meta_blocks(criterion: &mut Criterion) {
+    let content = Entry {
+        generation: 0,
+        pointer_size: 8192,
+        data_size: 8192,
+        kind: StreamKind::Data,
+        depth: 0,
+        local: false,
+        no_archive: false,
+        size: 100,
+        score: Score::ZERO,
+    };
+    let child = |number: u32| VacDir {
+        name: format!("file-{number:07}").into_bytes(),
+        owner: b"root".to_vec(),
+        group: b"root".to_vec(),
+        mode: Mode::from_unix(0o10_0644),
+        ..VacDir::default()
+    };
+    let children: Vec<_> = (0..NAMES).map(child).collect();
+    let mut group = criterion.benchmark_group("directory");
+    group.throughput(Throughput::Elements(u64::from(NAMES)));
+    group.bench_function("write 1000 names", |b| {
+        let write = |children: Vec<VacDir>| {
+            let mut batch = BlockBatch::default();
+            let mut writer = DirectoryWriter::new(8192, 8192);
+            for child in children {
+                writer.push(child, &content, None, &mut batch).expect("sorted names");
+            }
+            writer.finish(&mut batch).expect("a directory")
+        };
+        b.iter_batched(|| children.clone(), write, BatchSize::LargeInput);
+    });
+    group.finish();
+}
+
+criterion_group!(benches, hashing, compression, messages, index, meta_blocks);
 criterion_main!(benches);

@@ -42,6 +42,9 @@ struct Arguments {
     /// Only programs whose name contains one of these
     #[arg(long, value_delimiter = ';')]
     only: Vec<String>,
+    /// Not the programs whose name contains one of these
+    #[arg(long, value_delimiter = ';')]
+    skip: Vec<String>,
     /// Directory of vac, unvac and venti (default: the one this program is in)
     #[arg(long)]
     ours: Option<PathBuf>,
@@ -68,7 +71,7 @@ fn main() -> Result<()> {
     let ground = Ground { work, target: arguments.target, tree, ours, plan9: arguments.plan9 };
     eprintln!("making {}", ground.work.join(tree).display());
     tree::make(arguments.tree, &ground.work)?;
-    let mut race = Race::new(&ground, &arguments.only);
+    let mut race = Race::new(&ground, &arguments.only, &arguments.skip);
     for round in 0..arguments.rounds {
         race.round(round, arguments.tree)?;
     }
@@ -93,8 +96,9 @@ struct Race<'a> {
 }
 
 impl<'a> Race<'a> {
-    fn new(ground: &'a Ground, only: &[String]) -> Race<'a> {
-        let wanted = |name: &str| only.is_empty() || only.iter().any(|part| name.contains(part));
+    fn new(ground: &'a Ground, only: &[String], skip: &[String]) -> Race<'a> {
+        let has = |name: &str, parts: &[String]| parts.iter().any(|part| name.contains(part));
+        let wanted = |name: &str| (only.is_empty() || has(name, only)) && !has(name, skip);
         let recipes = RECIPES.iter().filter(|recipe| wanted(recipe.name));
         let mut field = Vec::new();
         for contender in recipes.map(|recipe| Contender::new(*recipe, ground)) {

@@ -5,6 +5,8 @@
 //! loopback, disk) are measured in the same run with the same blocks.
 
 mod connection;
+#[cfg(test)]
+mod tests;
 mod workload;
 
 use std::path::PathBuf;
