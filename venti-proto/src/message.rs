@@ -19,6 +19,7 @@ mod version;
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::roots::RootWatch;
 use crate::{BlockType, Score};
 
 pub use codec::{DecodeError, EncodeError};
@@ -139,6 +140,48 @@ pub enum Message<'a> {
         /// That of the request.
         tag: Tag,
     },
+    /// `VtTrecordRoot tag[1] host[n] archive[n] score[20] bytes[8] files[8] status[1]`
+    TrecordRoot {
+        /// Chosen by the client.
+        tag: Tag,
+        /// A [`NewRoot`](crate::roots::NewRoot).
+        data: Cow<'a, [u8]>,
+    },
+    /// `VtRrecordRoot tag[1] record[]`
+    RrecordRoot {
+        /// That of the request.
+        tag: Tag,
+        /// A [`RootRecord`](crate::roots::RootRecord).
+        data: Cow<'a, [u8]>,
+    },
+    /// `VtTlistRoots tag[1] first[8] end[8] until[8] limit[2] host[n]`
+    TlistRoots {
+        /// Chosen by the client.
+        tag: Tag,
+        /// A [`RootQuery`](crate::roots::RootQuery).
+        data: Cow<'a, [u8]>,
+    },
+    /// `VtRlistRoots tag[1] next[8] zone[n] count[2] count*(record)`
+    RlistRoots {
+        /// That of the request.
+        tag: Tag,
+        /// A [`RootPage`](crate::roots::RootPage).
+        data: Cow<'a, [u8]>,
+    },
+    /// `VtTwatchRoots tag[1] known[8] milliseconds[4]`
+    TwatchRoots {
+        /// Chosen by the client.
+        tag: Tag,
+        /// A [`RootWatch`](crate::roots::RootWatch).
+        watch: RootWatch,
+    },
+    /// `VtRwatchRoots tag[1] next[8]`
+    RwatchRoots {
+        /// That of the request.
+        tag: Tag,
+        /// How many records there are.
+        next: u64,
+    },
 }
 
 impl Message<'_> {
@@ -158,6 +201,12 @@ impl Message<'_> {
             Message::Rwrite { .. } => Kind::Rwrite,
             Message::Tsync { .. } => Kind::Tsync,
             Message::Rsync { .. } => Kind::Rsync,
+            Message::TrecordRoot { .. } => Kind::TrecordRoot,
+            Message::RrecordRoot { .. } => Kind::RrecordRoot,
+            Message::TlistRoots { .. } => Kind::TlistRoots,
+            Message::RlistRoots { .. } => Kind::RlistRoots,
+            Message::TwatchRoots { .. } => Kind::TwatchRoots,
+            Message::RwatchRoots { .. } => Kind::RwatchRoots,
         }
     }
 
@@ -176,7 +225,13 @@ impl Message<'_> {
             | Message::Twrite { tag, .. }
             | Message::Rwrite { tag, .. }
             | Message::Tsync { tag }
-            | Message::Rsync { tag } => *tag,
+            | Message::Rsync { tag }
+            | Message::TrecordRoot { tag, .. }
+            | Message::RrecordRoot { tag, .. }
+            | Message::TlistRoots { tag, .. }
+            | Message::RlistRoots { tag, .. }
+            | Message::TwatchRoots { tag, .. }
+            | Message::RwatchRoots { tag, .. } => *tag,
         }
     }
 }

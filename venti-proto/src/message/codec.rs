@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::{FrameTooLarge, Kind, MAX_MESSAGE_SIZE, MAX_STRING_SIZE, Message, Tag, Version};
+use crate::roots::RootWatch;
 use crate::{BlockType, Score};
 
 /// Why a message can not be sent.
@@ -129,7 +130,13 @@ impl Message<'_> {
                 Score::SIZE + 1 + 1 + 2
             }
             Message::Tread { .. } => Score::SIZE + 1 + 1 + 4,
-            Message::Rread { data, .. } => data.len(),
+            Message::Rread { data, .. }
+            | Message::TrecordRoot { data, .. }
+            | Message::RrecordRoot { data, .. }
+            | Message::TlistRoots { data, .. }
+            | Message::RlistRoots { data, .. } => data.len(),
+            Message::TwatchRoots { .. } => 8 + 4,
+            Message::RwatchRoots { .. } => 8,
             Message::Twrite { data, .. } => 1 + 3 + data.len(),
             Message::Rwrite { .. } => Score::SIZE,
             Message::Tping { .. }
@@ -162,7 +169,16 @@ impl Message<'_> {
                     Err(_) => output.extend_from_slice(&count.to_be_bytes()),
                 }
             }
-            Message::Rread { data, .. } => output.extend_from_slice(data),
+            Message::Rread { data, .. }
+            | Message::TrecordRoot { data, .. }
+            | Message::RrecordRoot { data, .. }
+            | Message::TlistRoots { data, .. }
+            | Message::RlistRoots { data, .. } => output.extend_from_slice(data),
+            Message::TwatchRoots { watch, .. } => {
+                output.extend_from_slice(&watch.known.to_be_bytes());
+                output.extend_from_slice(&watch.milliseconds.to_be_bytes());
+            }
+            Message::RwatchRoots { next, .. } => output.extend_from_slice(&next.to_be_bytes()),
             Message::Twrite { block_type, data, .. } => {
                 output.extend_from_slice(&[block_type.wire(), 0, 0, 0]);
                 output.extend_from_slice(data);
@@ -240,6 +256,18 @@ impl<'a> Fields<'a> {
             Kind::Rwrite => Message::Rwrite { tag, score: self.score()? },
             Kind::Tsync => Message::Tsync { tag },
             Kind::Rsync => Message::Rsync { tag },
+            Kind::TrecordRoot => Message::TrecordRoot { tag, data: self.all() },
+            Kind::RrecordRoot => Message::RrecordRoot { tag, data: self.all() },
+            Kind::TlistRoots => Message::TlistRoots { tag, data: self.all() },
+            Kind::RlistRoots => Message::RlistRoots { tag, data: self.all() },
+            Kind::TwatchRoots => {
+                let known = u64::from_be_bytes(self.array("known")?);
+                let milliseconds = u32::from_be_bytes(self.array("milliseconds")?);
+                Message::TwatchRoots { tag, watch: RootWatch { known, milliseconds } }
+            }
+            Kind::RwatchRoots => {
+                Message::RwatchRoots { tag, next: u64::from_be_bytes(self.array("next")?) }
+            }
         })
     }
 

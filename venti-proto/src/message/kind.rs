@@ -5,7 +5,8 @@ use std::fmt;
 macro_rules! kinds {
     ($($name:ident = $number:literal),* $(,)?) => {
         /// Which message. The number is that on the wire; a reply has the number after its
-        /// request's. 7 to 11 (`Rgoodbye` and the two `auth` pairs) are reserved and unused.
+        /// request's. 7 to 11 (`Rgoodbye` and the two `auth` pairs) are reserved and unused. Those
+        /// from 64 on are ours.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
         pub enum Kind {
@@ -52,6 +53,12 @@ kinds! {
     Rwrite = 15,
     Tsync = 16,
     Rsync = 17,
+    TrecordRoot = 64,
+    RrecordRoot = 65,
+    TlistRoots = 66,
+    RlistRoots = 67,
+    TwatchRoots = 68,
+    RwatchRoots = 69,
 }
 
 impl Kind {
@@ -88,7 +95,16 @@ mod tests {
             Kind::ALL.iter().filter_map(|k| Some(format!("{k} {}", k.reply()?))).collect();
         assert_eq!(
             pairs,
-            ["Tping Rping", "Thello Rhello", "Tread Rread", "Twrite Rwrite", "Tsync Rsync"]
+            [
+                "Tping Rping",
+                "Thello Rhello",
+                "Tread Rread",
+                "Twrite Rwrite",
+                "Tsync Rsync",
+                "TrecordRoot RrecordRoot",
+                "TlistRoots RlistRoots",
+                "TwatchRoots RwatchRoots",
+            ]
         );
     }
 }

@@ -14,6 +14,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Message, Tag};
+use crate::roots::RootWatch;
 
 /// The shortest run of one byte that is printed as a run.
 const MIN_RUN: usize = 16;
@@ -34,7 +35,17 @@ impl fmt::Display for Message<'_> {
             Message::Tread { score, block_type, count, .. } => {
                 write!(f, " score {score} type {block_type} count {count}")
             }
-            Message::Rread { data, .. } => write!(f, " count {} {}", data.len(), Bytes(data)),
+            Message::Rread { data, .. }
+            | Message::TrecordRoot { data, .. }
+            | Message::RrecordRoot { data, .. }
+            | Message::TlistRoots { data, .. }
+            | Message::RlistRoots { data, .. } => {
+                write!(f, " count {} {}", data.len(), Bytes(data))
+            }
+            Message::TwatchRoots { watch, .. } => {
+                write!(f, " known {} milliseconds {}", watch.known, watch.milliseconds)
+            }
+            Message::RwatchRoots { next, .. } => write!(f, " next {next}"),
             Message::Twrite { block_type, data, .. } => {
                 write!(f, " type {block_type} count {} {}", data.len(), Bytes(data))
             }
@@ -134,6 +145,15 @@ impl FromStr for Message<'static> {
             "Rwrite" => Message::Rwrite { tag, score: words.field("score")? },
             "Tsync" => Message::Tsync { tag },
             "Rsync" => Message::Rsync { tag },
+            "TrecordRoot" => Message::TrecordRoot { tag, data: words.counted()? },
+            "RrecordRoot" => Message::RrecordRoot { tag, data: words.counted()? },
+            "TlistRoots" => Message::TlistRoots { tag, data: words.counted()? },
+            "RlistRoots" => Message::RlistRoots { tag, data: words.counted()? },
+            "TwatchRoots" => {
+                let (known, milliseconds) = (words.field("known")?, words.field("milliseconds")?);
+                Message::TwatchRoots { tag, watch: RootWatch { known, milliseconds } }
+            }
+            "RwatchRoots" => Message::RwatchRoots { tag, next: words.field("next")? },
             other => return Err(ParseMessageError::new("the name of a message", other)),
         };
         words.end()?;

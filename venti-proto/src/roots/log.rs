@@ -40,6 +40,15 @@ impl RootQuery {
     }
 }
 
+/// A wish to be told when there are more records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RootWatch {
+    /// Records that are known already.
+    pub known: u64,
+    /// How long to wait at most.
+    pub milliseconds: u32,
+}
+
 /// Some of the records that were wanted, newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RootPage {
@@ -66,6 +75,48 @@ pub enum RootLogError {
         /// What was found.
         detail: String,
     },
+}
+
+/// What a client asks of a log of roots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RootRequest {
+    /// [`RootLog::record`]
+    Record(NewRoot),
+    /// [`RootLog::list`]
+    List(RootQuery),
+    /// [`RootLog::watch`]
+    Watch(RootWatch),
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RootAnswer {
+    /// The record.
+    Recorded(RootRecord),
+    /// Some records.
+    Page(RootPage),
+    /// How many records there are.
+    Grown(u64),
+}
+
+/// The longest that a server lets a watch wait.
+const LONGEST_WATCH: Duration = Duration::from_secs(60);
+
+impl RootRequest {
+    /// Does it; a watch takes its time, at most a minute.
+    ///
+    /// # Errors
+    /// Those of `log`.
+    pub fn perform(&self, log: &dyn RootLog) -> Result<RootAnswer, RootLogError> {
+        match self {
+            RootRequest::Record(root) => log.record(root).map(RootAnswer::Recorded),
+            RootRequest::List(query) => log.list(query).map(RootAnswer::Page),
+            RootRequest::Watch(RootWatch { known, milliseconds }) => {
+                let time = Duration::from_millis((*milliseconds).into()).min(LONGEST_WATCH);
+                log.watch(*known, time).map(RootAnswer::Grown)
+            }
+        }
+    }
 }
 
 /// A log of roots: a server's, a store's, or one in memory.

@@ -12,7 +12,9 @@ mod name;
 mod record;
 
 pub use codec::RecordError;
-pub use log::{MAX_PAGE, RootLog, RootLogError, RootPage, RootQuery};
+pub use log::{
+    MAX_PAGE, RootAnswer, RootLog, RootLogError, RootPage, RootQuery, RootRequest, RootWatch,
+};
 pub use memory::MemoryRootLog;
 pub use name::{ArchiveName, HostName, NameError};
 pub use record::{Completeness, NewRoot, RootRecord, Seal};

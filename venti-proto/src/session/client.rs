@@ -78,6 +78,12 @@ pub enum Answer<'a> {
     Sync,
     /// To a ping.
     Ping,
+    /// To the recording of a root: the record, not decoded yet.
+    RecordRoot(&'a [u8]),
+    /// To a query for roots: the page, not decoded yet.
+    ListRoots(&'a [u8]),
+    /// To a watch: how many records there are.
+    WatchRoots(u64),
     /// To any request: why it failed.
     Error(Cow<'a, str>),
 }
@@ -89,6 +95,9 @@ impl Answer<'_> {
             Answer::Write(_) => Kind::Rwrite,
             Answer::Sync => Kind::Rsync,
             Answer::Ping => Kind::Rping,
+            Answer::RecordRoot(_) => Kind::RrecordRoot,
+            Answer::ListRoots(_) => Kind::RlistRoots,
+            Answer::WatchRoots(_) => Kind::RwatchRoots,
             Answer::Error(_) => Kind::Rerror,
         }
     }
@@ -124,6 +133,9 @@ impl ReplyReader {
             Message::Rwrite { score, .. } => Answer::Write(score),
             Message::Rsync { .. } => Answer::Sync,
             Message::Rping { .. } => Answer::Ping,
+            Message::RrecordRoot { data: Cow::Borrowed(data), .. } => Answer::RecordRoot(data),
+            Message::RlistRoots { data: Cow::Borrowed(data), .. } => Answer::ListRoots(data),
+            Message::RwatchRoots { next, .. } => Answer::WatchRoots(next),
             Message::Rerror { error, .. } => Answer::Error(error),
             _ => return Err(SessionError::NotAReply { tag, found }),
         };
@@ -142,6 +154,12 @@ pub enum RequestKind {
     Sync,
     /// `Tping`.
     Ping,
+    /// `TrecordRoot`.
+    RecordRoot,
+    /// `TlistRoots`.
+    ListRoots,
+    /// `TwatchRoots`.
+    WatchRoots,
 }
 
 impl RequestKind {
@@ -151,6 +169,9 @@ impl RequestKind {
             RequestKind::Write => Kind::Twrite,
             RequestKind::Sync => Kind::Tsync,
             RequestKind::Ping => Kind::Tping,
+            RequestKind::RecordRoot => Kind::TrecordRoot,
+            RequestKind::ListRoots => Kind::TlistRoots,
+            RequestKind::WatchRoots => Kind::TwatchRoots,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::{
     SessionError, VersionLine, common, error_text, greeting, read_too_small, store_error_to_text,
 };
 use crate::message::{DecodeError, FrameTooLarge, Kind, ReadReplyHeader};
+use crate::roots::{NewRoot, RecordError, RootAnswer, RootLogError, RootQuery, RootRequest};
 use crate::{BlockRequest, BlockType, MAX_BLOCK_SIZE, Message, Score, StoreError, Tag, Version};
 
 /// The name that a server gives itself in the hello: the original's.
@@ -84,7 +85,7 @@ fn hello_version(message: Message<'_>) -> Result<Cow<'_, str>, SessionError> {
 
 /// What a client asks of the store. Each but goodbye must be answered through [`Responder`],
 /// exactly once, in any order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request<'a> {
     /// Send this block if it has at most `count` bytes.
     Read {
@@ -109,6 +110,13 @@ pub enum Request<'a> {
         /// For the answer.
         tag: Tag,
     },
+    /// Something about the roots that the server owns; only in version x1.
+    Roots {
+        /// For the answer.
+        tag: Tag,
+        /// What.
+        request: RootRequest,
+    },
     /// The client is done: answer what is under way, then close.
     Goodbye,
 }
@@ -124,6 +132,11 @@ impl ServerSession {
     #[must_use]
     pub const fn version(&self) -> Version {
         self.responder.version
+    }
+
+    /// Whether messages of our own were agreed on.
+    fn extended(&self) -> bool {
+        self.version() == Version::X1
     }
 
     /// The side that answers; any number of copies may be handed out.
@@ -193,6 +206,19 @@ impl ServerSession {
                 }
             },
             Message::Tsync { tag } => return Some(Request::Sync { tag }),
+            Message::TrecordRoot { tag, data } if self.extended() => match NewRoot::decode(&data) {
+                Ok(root) => return Some(root_request(tag, RootRequest::Record(root))),
+                Err(error) => bad_roots(tag, &error),
+            },
+            Message::TlistRoots { tag, data } if self.extended() => {
+                match RootQuery::decode(&data) {
+                    Ok(query) => return Some(root_request(tag, RootRequest::List(query))),
+                    Err(error) => bad_roots(tag, &error),
+                }
+            }
+            Message::TwatchRoots { tag, watch } if self.extended() => {
+                return Some(root_request(tag, RootRequest::Watch(watch)));
+            }
             Message::Tgoodbye { .. } => return Some(Request::Goodbye),
             Message::Tping { tag } => Message::Rping { tag },
             other => {
@@ -241,6 +267,14 @@ impl ServerSession {
     }
 }
 
+const fn root_request<'a>(tag: Tag, request: RootRequest) -> Request<'a> {
+    Request::Roots { tag, request }
+}
+
+fn bad_roots<'a>(tag: Tag, error: &RecordError) -> Message<'a> {
+    Message::Rerror { tag, error: format!("bad packet: {error}").into() }
+}
+
 /// Makes the replies of one connection. Each call gives the tag back for use by the client.
 #[derive(Clone, Debug)]
 pub struct Responder {
@@ -263,6 +297,25 @@ impl Responder {
     /// Answers a sync.
     pub fn sync(&self, tag: Tag, output: &mut Vec<u8>) {
         self.finish(&Message::Rsync { tag }, output);
+    }
+
+    /// Answers anything about roots, as [`RootRequest::perform`] says.
+    pub fn roots(&self, tag: Tag, answer: Result<RootAnswer, RootLogError>, output: &mut Vec<u8>) {
+        let reply = match answer {
+            Ok(RootAnswer::Recorded(record)) => {
+                Message::RrecordRoot { tag, data: record.encode().into() }
+            }
+            Ok(RootAnswer::Page(page)) => Message::RlistRoots { tag, data: page.encode().into() },
+            Ok(RootAnswer::Grown(next)) => Message::RwatchRoots { tag, next },
+            Err(error) => {
+                let error = match error {
+                    RootLogError::Store(error) => error,
+                    other => StoreError::Refused { message: other.to_string() },
+                };
+                Message::Rerror { tag, error: store_error_to_text(&error).into() }
+            }
+        };
+        self.finish(&reply, output);
     }
 
     /// Answers any request with why it failed.

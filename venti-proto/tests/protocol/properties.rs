@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use proptest::prelude::*;
+use venti_proto::roots::RootWatch;
 use venti_proto::session::{ClientHandshake, ReplyReader};
 use venti_proto::{BlockType, Message, Score, Tag, Version};
 
@@ -68,6 +69,14 @@ fn message() -> impl Strategy<Value = Message<'static>> {
         (tag(), score()).prop_map(|(tag, score)| Message::Rwrite { tag, score }),
         tag().prop_map(|tag| Message::Tsync { tag }),
         tag().prop_map(|tag| Message::Rsync { tag }),
+        (tag(), data()).prop_map(|(tag, data)| Message::TrecordRoot { tag, data }),
+        (tag(), data()).prop_map(|(tag, data)| Message::RrecordRoot { tag, data }),
+        (tag(), data()).prop_map(|(tag, data)| Message::TlistRoots { tag, data }),
+        (tag(), data()).prop_map(|(tag, data)| Message::RlistRoots { tag, data }),
+        (tag(), any::<u64>(), any::<u32>()).prop_map(|(tag, known, milliseconds)| {
+            Message::TwatchRoots { tag, watch: RootWatch { known, milliseconds } }
+        }),
+        (tag(), any::<u64>()).prop_map(|(tag, next)| Message::RwatchRoots { tag, next }),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! A server without a network: a session joined to a store in memory.
 
+use venti_proto::roots::{MemoryRootLog, RootRequest};
 use venti_proto::session::{Request, Responder, ServerHandshake, ServerSession, SessionError};
 use venti_proto::{BlockBatch, BlockStore, MemoryStore, Version};
 
@@ -7,6 +8,8 @@ use venti_proto::{BlockBatch, BlockStore, MemoryStore, Version};
 pub(crate) struct TestServer {
     side: Side,
     store: MemoryStore,
+    /// Its clock stands still.
+    roots: MemoryRootLog,
     /// Received and not used yet.
     input: Vec<u8>,
     /// To be sent.
@@ -32,7 +35,8 @@ impl TestServer {
         let mut output = Vec::new();
         let side = Side::Handshake(ServerHandshake::new(&Version::ALL, &mut output));
         let (store, input, held) = (MemoryStore::new(), Vec::new(), Vec::new());
-        TestServer { side, store, input, output, holds: false, held }
+        let roots = MemoryRootLog::new("Europe/Berlin", || 1_086_912_000_000_000_000);
+        TestServer { side, store, roots, input, output, holds: false, held }
     }
 
     /// Receives `bytes` and returns everything to be sent by now.
@@ -52,6 +56,7 @@ impl TestServer {
                 session,
                 &mut rest,
                 &self.store,
+                &self.roots,
                 self.holds,
                 &mut self.held,
                 &mut self.output,
@@ -91,6 +96,7 @@ fn serve(
     session: &mut ServerSession,
     input: &mut &[u8],
     store: &MemoryStore,
+    roots: &MemoryRootLog,
     holds: bool,
     held: &mut Vec<HeldRequest>,
     output: &mut Vec<u8>,
@@ -100,13 +106,19 @@ fn serve(
         match request {
             Request::Goodbye => return Ok(true),
             Request::Sync { tag } if holds => held.push(HeldRequest::Tag(tag)),
-            request => execute(request, store, &responder, output),
+            request => execute(request, store, roots, &responder, output),
         }
     }
     Ok(false)
 }
 
-fn execute(request: Request<'_>, store: &MemoryStore, responder: &Responder, out: &mut Vec<u8>) {
+fn execute(
+    request: Request<'_>,
+    store: &MemoryStore,
+    roots: &MemoryRootLog,
+    responder: &Responder,
+    out: &mut Vec<u8>,
+) {
     match request {
         Request::Read { tag, block, count } => {
             match store.read_block(block.score, block.block_type) {
@@ -124,6 +136,13 @@ fn execute(request: Request<'_>, store: &MemoryStore, responder: &Responder, out
             }
         }
         Request::Sync { tag } => responder.sync(tag, out),
+        Request::Roots { tag, mut request } => {
+            // Nothing else happens here meanwhile that could be waited for.
+            if let RootRequest::Watch(watch) = &mut request {
+                watch.milliseconds = 0;
+            }
+            responder.roots(tag, request.perform(roots), out);
+        }
         Request::Goodbye => {}
     }
 }
