@@ -18,6 +18,7 @@ mod connection;
 mod error;
 mod greeting;
 mod receiver;
+mod roots;
 mod shared;
 mod state;
 mod transport;
@@ -277,7 +278,7 @@ fn verified<'a>(
             damaged(format!("the server sent {} bytes with score {found} instead", data.len()))
         }
         Outcome::Data(_) => Ok(data),
-        Outcome::Done => damaged("the server sent no data".to_owned()),
+        Outcome::Done | Outcome::Next(_) => damaged("the server sent no data".to_owned()),
         Outcome::Lost(error) => Err(error.clone()),
         Outcome::Refused(text) => Err(match ReadError::from_text(text, request) {
             ReadError::TooSmall { size } => StoreError::TooLarge { size, limit: MAX_BLOCK_SIZE },
@@ -291,7 +292,7 @@ fn probed(outcome: &Outcome, request: &BlockRequest) -> Result<Presence, StoreEr
     match outcome {
         // No block but that of no bytes fits into a count of 0, and nobody asked for that one:
         // a server which answers so may not be believed that it has the block.
-        Outcome::Data(_) | Outcome::Done => Ok(Presence::Absent),
+        Outcome::Data(_) | Outcome::Done | Outcome::Next(_) => Ok(Presence::Absent),
         Outcome::Lost(error) => Err(error.clone()),
         Outcome::Refused(text) => match ReadError::from_text(text, request) {
             ReadError::TooSmall { .. } => Ok(Presence::Present),

@@ -15,6 +15,7 @@ mod shared;
 mod shutdown;
 mod stream;
 mod tls;
+mod watches;
 mod window;
 
 use std::io;

@@ -15,6 +15,8 @@ pub(super) enum Outcome {
     Data(Range<usize>),
     /// The server did it.
     Done,
+    /// How many roots there are.
+    Next(u64),
     /// The server's error.
     Refused(String),
     /// No answer will come.
@@ -74,11 +76,12 @@ impl Call {
     pub(super) fn put(&self, position: usize, answer: Answer<'_>) {
         let mut inbox = self.inbox.lock();
         let outcome = match answer {
-            Answer::Read(data) => {
+            Answer::Read(data) | Answer::RecordRoot(data) | Answer::ListRoots(data) => {
                 let start = inbox.bytes.len();
                 inbox.bytes.extend_from_slice(data);
                 Outcome::Data(start..inbox.bytes.len())
             }
+            Answer::WatchRoots(next) => Outcome::Next(next),
             Answer::Write(_) | Answer::Sync | Answer::Ping => Outcome::Done,
             Answer::Error(text) => Outcome::Refused(text.into_owned()),
         };

@@ -121,6 +121,26 @@ impl Connection {
 
     /// Asks for something that is not about a block, and waits for it.
     pub(super) fn ask_alone(&self, kind: RequestKind) -> Result<(), StoreError> {
+        let message = |tag| match kind {
+            RequestKind::Sync => Message::Tsync { tag },
+            _ => Message::Tping { tag },
+        };
+        match self.ask_for_answer(kind, &message)?.0 {
+            Outcome::Done => Ok(()),
+            Outcome::Refused(text) => {
+                let nothing = BlockRequest { score: Score::ZERO, block_type: BlockType::DATA };
+                Err(refused(&text, &nothing, 0))
+            }
+            _ => Err(no_answer(kind)),
+        }
+    }
+
+    /// Asks for something that is not about a block, and waits for the answer, with its data.
+    pub(super) fn ask_for_answer(
+        &self,
+        kind: RequestKind,
+        message: &dyn Fn(Tag) -> Message<'static>,
+    ) -> Result<(Outcome, Vec<u8>), StoreError> {
         let (call, mut frame) = (Call::new(), Vec::new());
         let mut state = self.shared.wait_for_room(1, 0)?;
         let patience = Patience::Much;
@@ -130,23 +150,16 @@ impl Connection {
         };
         state.patient += 1;
         drop(state);
-        let message =
-            if kind == RequestKind::Sync { Message::Tsync { tag } } else { Message::Tping { tag } };
-        message.encode(self.version(), &mut frame).map_err(SessionError::from)?;
+        message(tag).encode(self.version(), &mut frame).map_err(SessionError::from)?;
         // If this fails, the call is told so.
         let _ = self.shared.send(&mut [IoSlice::new(&frame)]);
         let mut inbox = Inbox::default();
         call.take(&mut inbox);
-        match inbox.items.pop().map(|item| item.outcome) {
-            Some(Outcome::Done) => Ok(()),
-            Some(Outcome::Lost(error)) => Err(error),
-            Some(Outcome::Refused(text)) => {
-                let nothing = BlockRequest { score: Score::ZERO, block_type: BlockType::DATA };
-                Err(refused(&text, &nothing, 0))
-            }
-            Some(Outcome::Data(_)) | None => {
-                Err(StoreError::Connection { detail: format!("no answer to a {kind:?}") })
-            }
+        let Some(item) = inbox.items.pop() else { return Err(no_answer(kind)) };
+        let data = inbox.data(&item).to_vec();
+        match item.outcome {
+            Outcome::Lost(error) => Err(error),
+            outcome => Ok((outcome, data)),
         }
     }
 
@@ -174,6 +187,10 @@ impl Connection {
         }
         Err(error)
     }
+}
+
+fn no_answer(kind: RequestKind) -> StoreError {
+    StoreError::Connection { detail: format!("no answer to a {kind:?}") }
 }
 
 /// Says goodbye if nothing is under way, and ends the connection.

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout, timeout_at};
+use venti_proto::roots::{RootAnswer, RootRequest, RootWatch};
 use venti_proto::session::{ServerHandshake, ServerSession};
 use venti_proto::{Tag, Version};
 
@@ -25,6 +26,7 @@ use crate::server::buffers::{Buffers, Held, Lease};
 use crate::server::shared::Shared;
 use crate::server::shutdown::Phase;
 use crate::server::stream::Stream;
+use crate::server::watches::Watches;
 use crate::server::window::{LastRequest, PendingRead, Window, read_blocks};
 pub(crate) use ended::Ended;
 
@@ -54,6 +56,9 @@ pub(crate) struct Connection {
     /// Reads that are to be answered, the next one last.
     reads: Vec<PendingRead>,
     sync: Option<Tag>,
+    /// Questions about roots that are to be answered.
+    roots: Vec<(Tag, RootRequest)>,
+    watches: Watches,
     /// Why nothing more is to be read.
     last: Option<Ended>,
     /// When the message must be whole that has begun to arrive, or the hello.
@@ -93,6 +98,8 @@ impl Connection {
             unsent,
             reads: Vec::new(),
             sync: None,
+            roots: Vec::new(),
+            watches: Watches::new(shared.recorded.subscribe()),
             last,
             deadline: Some(Instant::now() + shared.limits.hello_timeout),
             usual_reply: 8 << 10,
@@ -147,6 +154,7 @@ impl Connection {
                 Ok(ready) => return ready.map_err(Ended::Io),
                 Err(_) => return Err(late),
             },
+            () = self.watches.ended() => return Ok(()),
             () = shutdown.reached(Phase::Draining) => {}
         }
         match timeout(DRAIN_WAIT, self.stream.readable(&mut self.early)).await {
@@ -168,8 +176,12 @@ impl Connection {
                 self.answer_reads(&mut turn).await;
             } else if let Some(tag) = self.sync.take() {
                 self.answer_sync(tag, &mut turn).await;
+            } else if let Some((tag, request)) = self.roots.pop() {
+                self.answer_roots(tag, request, &mut turn).await;
             } else if let Some(ended) = self.last.take() {
                 return Err(ended);
+            } else if let Some((tag, next)) = self.watches.take_ended() {
+                self.answer_watch(tag, next, &mut turn);
             } else if !self.serve_window(&mut turn).await? && !self.receive(&mut turn).await? {
                 return self.keep(&turn);
             }
@@ -291,6 +303,7 @@ impl Connection {
         self.reads.append(&mut window.reads);
         self.reads.reverse();
         self.sync = window.sync;
+        self.roots.append(&mut window.roots);
         self.last = window.last.map(|last| match last {
             LastRequest::Goodbye => Ended::Goodbye,
             LastRequest::Violation(error) => Ended::Violation(error),
@@ -318,6 +331,30 @@ impl Connection {
         let (shared, reply) = (&self.shared, &mut turn.lease.reply);
         shared.work(|engine| read_blocks(&slice, engine, &responder, &shared.metrics, reply)).await;
         self.usual_reply = turn.lease.reply.len() / count;
+    }
+
+    /// Answers a question about roots; a watch only if there are more already.
+    async fn answer_roots(&mut self, tag: Tag, request: RootRequest, turn: &mut Turn) {
+        let Talk::Requests(session) = &self.talk else { return };
+        let responder = session.responder();
+        let answer = match request {
+            RootRequest::Watch(watch) => {
+                let now = RootRequest::Watch(RootWatch { milliseconds: 0, ..watch });
+                match self.shared.roots(&now).await {
+                    Ok(RootAnswer::Grown(next)) if next <= watch.known => {
+                        return self.watches.add(tag, watch, next);
+                    }
+                    answer => answer,
+                }
+            }
+            request => self.shared.roots(&request).await,
+        };
+        responder.roots(tag, answer, &mut turn.lease.reply);
+    }
+
+    fn answer_watch(&self, tag: Tag, next: u64, turn: &mut Turn) {
+        let Talk::Requests(session) = &self.talk else { return };
+        session.responder().roots(tag, Ok(RootAnswer::Grown(next)), &mut turn.lease.reply);
     }
 
     async fn answer_sync(&mut self, tag: Tag, turn: &mut Turn) {

@@ -1,6 +1,7 @@
 //! What a connection needs of a store.
 
 use serde_json::Value;
+use venti_proto::roots::RootLog;
 use venti_proto::{BlockRequest, BlockStore, BlockType, Score, StoreError};
 
 /// A block as it came from the wire: nothing is known of it yet.
@@ -25,6 +26,11 @@ pub trait Engine: BlockStore {
 
     /// Says of each block how many bytes it has, `None` if it is not there, from the index only.
     fn sizes(&self, requests: &[BlockRequest], sizes: &mut Vec<Result<Option<u32>, StoreError>>);
+
+    /// The log of roots, if the store keeps one.
+    fn roots(&self) -> Option<&dyn RootLog> {
+        None
+    }
 
     /// What there is to say about the store, for status pages.
     fn stats(&self) -> Value;

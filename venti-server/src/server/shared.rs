@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::block_in_place;
+use venti_proto::roots::{RootAnswer, RootLogError, RootRequest};
 
 use crate::limits::Limits;
 use crate::memory::MemoryPlan;
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     /// bounded, because each needs a thread and its buffers.
     work: Semaphore,
     syncs: Semaphore,
+    /// Records in the log of roots, for those who wait for more.
+    pub(crate) recorded: watch::Sender<u64>,
 }
 
 impl Shared {
@@ -47,6 +50,7 @@ impl Shared {
             shutdown,
             work: Semaphore::new(8.max(2 * cores)),
             syncs: Semaphore::new(SYNCS),
+            recorded: watch::Sender::new(0),
         }
     }
 
@@ -55,6 +59,19 @@ impl Shared {
         // The semaphore is never closed; without a permit the batch would only be unbounded.
         let _permit = self.work.acquire().await;
         block_in_place(|| batch(&*self.engine))
+    }
+
+    /// Asks the log of roots. Recording waits for the disk, as a sync does.
+    pub(crate) async fn roots(&self, request: &RootRequest) -> Result<RootAnswer, RootLogError> {
+        let _permit = self.syncs.acquire().await;
+        let answer = block_in_place(|| match self.engine.roots() {
+            Some(log) => request.perform(log),
+            None => Err(RootLogError::Unsupported),
+        });
+        if let Ok(RootAnswer::Recorded(record)) = &answer {
+            self.recorded.send_modify(|next| *next = (*next).max(record.sequence + 1));
+        }
+        answer
     }
 
     /// Makes everything that was written durable.

@@ -6,6 +6,7 @@
 //! everything that the connection sent before it. Replies may come in any order by tag.
 
 use crate::server::engine::UnverifiedBlock;
+use venti_proto::roots::RootRequest;
 use venti_proto::session::{Request, Responder, ServerSession, SessionError};
 use venti_proto::{BlockRequest, Score, StoreError, Tag};
 
@@ -37,6 +38,7 @@ pub(crate) struct Window<'a> {
     write_tags: Vec<Tag>,
     probes: Vec<PendingRead>,
     pub(crate) reads: Vec<PendingRead>,
+    pub(crate) roots: Vec<(Tag, RootRequest)>,
     pub(crate) sync: Option<Tag>,
     /// Set if nothing more is to be read after this window.
     pub(crate) last: Option<LastRequest>,
@@ -64,6 +66,11 @@ impl<'a> Window<'a> {
                 }
                 Ok(Some(Request::Sync { tag })) => {
                     window.sync = Some(tag);
+                    break;
+                }
+                Ok(Some(Request::Roots { tag, request })) => {
+                    window.roots.push((tag, request));
+                    // A root is recorded after what was written before it.
                     break;
                 }
                 Ok(Some(Request::Goodbye)) => {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
+use venti_proto::roots::{MemoryRootLog, RootLog};
 use venti_proto::{
     BlockBatch, BlockRequest, BlockStore, BlockType, Deliver, HashedBatch, MemoryStore, Message,
     Presence, Score, StoreError, Tag, Version,
@@ -30,6 +31,8 @@ pub(crate) struct TestEngine {
     pub(crate) fail_syncs: AtomicBool,
     pub(crate) batches: AtomicU64,
     pub(crate) largest_batch: AtomicU64,
+    /// `None` in a server that keeps no roots.
+    pub(crate) roots: Option<MemoryRootLog>,
 }
 
 impl BlockStore for TestEngine {
@@ -82,6 +85,10 @@ impl Engine for TestEngine {
             let block = self.blocks.read_block(request.score, request.block_type);
             sizes.push(Ok(block.ok().map(|block| u32::try_from(block.len()).unwrap())));
         }
+    }
+
+    fn roots(&self) -> Option<&dyn RootLog> {
+        self.roots.as_ref().map(|log| log as &dyn RootLog)
     }
 
     fn stats(&self) -> Value {
