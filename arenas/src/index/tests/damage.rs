@@ -1,5 +1,8 @@
 //! Flipped bits, cut and missing files, copies of an older day: detected or harmless.
 
+use proptest::prelude::*;
+
+use super::manifest::{Manifest, RunRecord};
 use super::*;
 
 /// Nothing that is there is called absent, and no place is given that is not true.
@@ -237,4 +240,46 @@ fn what_is_dropped_while_it_is_merged_stays_dropped() {
     index.invalidate(5);
     assert!(!index.install(record, &inputs).unwrap(), "dropped before the merge was installed");
     assert_eq!(index.uncovered(), [arena(5, 90).0]);
+}
+
+proptest! {
+    /// Bytes that somebody chose, under checksums that match: refused, or read without harm.
+    #[test]
+    fn a_forged_run_does_no_harm(
+        page in 0_usize..5,
+        changes in proptest::collection::vec((0_usize..600, any::<u8>()), 1..8),
+    ) {
+        let (disk, sealed, all) = example(1, 150, false);
+        let identity = RunRecord::identity(&Manifest::read(&disk).unwrap().unwrap().runs[0]);
+        let good = disk.contents(&names::run(1)).unwrap();
+        let mut forged = good.clone();
+        forge(&mut forged, identity);
+        assert!(forged == good, "forging finds every checksum");
+        assert!(disk.damage(&names::run(1), |bytes| {
+            for (at, value) in &changes {
+                bytes[page * 4096 + at] = *value;
+            }
+            forge(bytes, identity);
+        }));
+        let index = open(&disk, &sealed, SMALL);
+        look_up(&index, &all);
+        index.add_arena(arena(2, 100).0, arena(2, 100).1).unwrap();
+        index.add_arena(arena(3, 100).0, arena(3, 100).1).unwrap();
+        while index.maintain().unwrap() {}
+        look_up(&index, &all);
+    }
+}
+
+/// Makes all checksums of a run of one segment match: 2 pages of entries, summary, table.
+fn forge(bytes: &mut [u8], identity: RunIdentity) {
+    const ROW: usize = 4 * 4096;
+    let length = u32::from_be_bytes(bytes[ROW + 56..ROW + 60].try_into().unwrap()) as usize;
+    let summary = 3 * 4096..(3 * 4096 + 16 + length).min(bytes.len());
+    let sum = page::checksum(identity, 3, &bytes[summary]);
+    bytes[ROW + 36..ROW + 40].copy_from_slice(&sum.to_be_bytes());
+    let sum = page::checksum(identity, 4, &bytes[ROW..ROW + 64]);
+    bytes[40..44].copy_from_slice(&sum.to_be_bytes());
+    for (number, page) in bytes.as_chunks_mut().0.iter_mut().enumerate().take(3) {
+        page::seal_whole(page, identity, number as u64);
+    }
 }
