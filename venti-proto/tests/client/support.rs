@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use venti_proto::client::{Client, ClientOptions};
+use venti_proto::roots::RootLogError;
 use venti_proto::session::{Request, Responder, ServerHandshake, SessionError};
 use venti_proto::{BlockBatch, BlockRequest, BlockStore, BlockType, HashedBatch, MemoryStore};
 use venti_proto::{Message, Score, Tag, Version};
@@ -29,8 +30,11 @@ pub(crate) fn serve(mut stream: impl std::io::Read + std::io::Write, store: &dyn
             Some(session) => match session.next_request(&mut rest, &mut output) {
                 Ok(None) => None,
                 Ok(Some(request)) => {
+                    if request == Request::Goodbye {
+                        return;
+                    }
                     execute(request, store, &session.responder(), &mut output);
-                    Some(if request == Request::Goodbye { return } else { Ok(()) })
+                    Some(Ok(()))
                 }
                 Err(error) => Some(Err(error)),
             },
@@ -77,6 +81,7 @@ fn execute(
             Ok(()) => responder.sync(tag, output),
             Err(error) => responder.error(tag, &error, output),
         },
+        Request::Roots { tag, .. } => responder.roots(tag, Err(RootLogError::Unsupported), output),
         Request::Goodbye => {}
     }
 }
