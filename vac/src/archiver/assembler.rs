@@ -14,16 +14,19 @@ use venti_proto::{BlockType, Entry, Root, Score, StreamKind, zero_truncated_len}
 
 use super::chunk::{Change, Chunk, EnterEvent, Event, Failure, FileEvent, FileResult, Piece, Work};
 use super::content::ContentReader;
-use super::describe::{Describer, FileSystemNumbers, holes_of, made_up_directory};
+use super::describe::{Describer, FileSystemNumbers, dated_directory, holes_of, made_up_directory};
+use super::dump::{DumpBase, DumpDay};
 use super::error::{ArchiveError, Problem, ProblemKind};
-use super::old::OldReader;
+use super::old::{OldFile, OldReader};
 use super::options::Options;
 use super::progress::add;
 use super::reader::{PAUSES, WholeFile, failure_of};
 use super::run::Shared;
 use super::sink::Sink;
 use super::streams::{data_tree, directory_writer};
-use crate::format::{DirectoryStreams, DirectoryWriter, FormatError, MetaBlockBuilder, VacDir};
+use crate::format::{
+    DirectoryStreams, DirectoryWriter, FormatError, MetaBlockBuilder, QidSpace, VacDir, name_order,
+};
 use crate::walk::{Attributes, FileKind, Identity};
 
 /// Permissions of a topmost directory that is made up (as the original has them).
@@ -77,6 +80,7 @@ pub(super) struct Assembler<'a> {
     /// The path of what comes next, for messages.
     path: Vec<u8>,
     top: Option<(VacDir, DirectoryStreams)>,
+    largest_qid: u64,
 }
 
 impl<'a> Assembler<'a> {
@@ -101,6 +105,7 @@ impl<'a> Assembler<'a> {
             linked: HashMap::new(),
             path: Vec::new(),
             top: None,
+            largest_qid: 0,
         }
     }
 
@@ -209,6 +214,7 @@ impl<'a> Assembler<'a> {
         meta: Option<&Entry>,
     ) -> Result<(), ArchiveError> {
         let Some(parent) = self.stack.last_mut() else { return Ok(()) };
+        self.largest_qid = self.largest_qid.max(dir.qid);
         let name = dir.name.clone();
         parent
             .writer
@@ -320,6 +326,11 @@ impl<'a> Assembler<'a> {
     /// Writes the top of the archive: the block of three entries and the root block.
     pub(super) fn finish(mut self) -> Result<Finished, ArchiveError> {
         let Some((dir, streams)) = self.top.take() else { return Err(ArchiveError::Interrupted) };
+        let (mut dir, streams) = match self.options.dump {
+            Some(day) => self.put_into_dump(dir, streams, &day)?,
+            None => (dir, streams),
+        };
+        dir.qid_space = Some(QidSpace { offset: 0, max: self.largest_qid });
         let above = self.meta_of_top(&dir)?;
         let mut block = Vec::with_capacity(3 * Entry::SIZE);
         for entry in [streams.entries, streams.meta, above] {
@@ -346,6 +357,51 @@ impl<'a> Assembler<'a> {
         let root = self.sink.add(BlockType::ROOT, &bytes);
         self.sink.flush_unknown(self.old.map(OldReader::known), true)?;
         Ok(Finished { root })
+    }
+
+    /// Adds the finished directory to the hierarchy of days.
+    fn put_into_dump(
+        &mut self,
+        mut dir: VacDir,
+        streams: DirectoryStreams,
+        day: &DumpDay,
+    ) -> Result<(VacDir, DirectoryStreams), ArchiveError> {
+        let none = DumpBase::default();
+        let base = self.old.map_or(&none, OldReader::dump);
+        dir.name = day.free_name(&base.year);
+        let made_up = dir.unix.as_ref().is_none_or(|unix| unix.identity.is_none());
+        if made_up {
+            dir = dated_directory(&dir.name, streams.names, day.modified);
+        }
+        let added = OldFile::directory(dir, &streams);
+        let year = self.directory_of(&base.year, added)?;
+        let dir = dated_directory(&day.year_name(), year.names, day.modified);
+        let top = self.directory_of(&base.top, OldFile::directory(dir, &year))?;
+        Ok((made_up_directory(b"/", TOP_PERMISSIONS, top.names), top))
+    }
+
+    /// A directory of these files and one more, which takes the place of its namesake.
+    fn directory_of(
+        &mut self,
+        files: &[OldFile],
+        added: OldFile,
+    ) -> Result<DirectoryStreams, ArchiveError> {
+        let kept = files.iter().filter(|file| file.dir.name != added.dir.name).cloned();
+        let mut all: Vec<OldFile> = kept.collect();
+        let place = all.partition_point(|f| name_order(&f.dir.name, &added.dir.name).is_lt());
+        all.insert(place, added);
+        let mut writer = directory_writer(self.options.block_size);
+        for file in all {
+            let name = file.dir.name.clone();
+            let Some(content) = file.content else {
+                let detail = "an entry without a stream".to_owned();
+                return Err(self.format_error(&name, FormatError::Stream { detail }));
+            };
+            writer
+                .push(file.dir, &content, file.meta.as_ref(), self.sink.blocks())
+                .map_err(|error| self.format_error(&name, error))?;
+        }
+        writer.finish(self.sink.blocks()).map_err(|error| self.format_error(b"", error))
     }
 
     /// The stream that has the topmost directory's own entry.

@@ -191,6 +191,17 @@ pub(super) fn made_up_directory(name: &[u8], permissions: u32, names: u64) -> Va
     }
 }
 
+/// A directory of the hierarchy of days: made up, but with a time.
+pub(super) fn dated_directory(name: &[u8], names: u64, modified: Moment) -> VacDir {
+    let mut dir = made_up_directory(name, 0o555, names);
+    dir.modified = seconds(modified);
+    dir.changed = seconds(modified);
+    if let Some(unix) = &mut dir.unix {
+        unix.modified = timestamp(modified);
+    }
+    dir
+}
+
 /// The holes of an open file, as the format has them.
 pub(super) fn holes_of(file: impl AsFd, attributes: &Attributes) -> Option<Vec<Hole>> {
     if !attributes.may_have_holes() {

@@ -8,6 +8,7 @@ mod assembler;
 mod chunk;
 mod content;
 mod describe;
+mod dump;
 mod error;
 mod known;
 mod old;
@@ -25,6 +26,7 @@ mod stdin;
 mod streams;
 
 pub use chunk::{Change, Failure};
+pub use dump::DumpDay;
 pub use error::{ArchiveError, Problem, ProblemKind};
 pub use options::{BLOCK_SIZES, Exclusions, OldArchive, Options, Source, StreamSource};
 pub use progress::{Counters, Counts, Progress};

@@ -16,10 +16,11 @@ use venti_proto::{BlockRequest, BlockStore, Entry, Root, Score, StreamKind};
 
 use super::chunk::{FileResult, Work};
 use super::describe::{timestamp, unix_kind};
+use super::dump::{DumpBase, DumpDay};
 use super::error::ArchiveError;
 use super::known::KnownBlocks;
-use super::old_listing::{Listing, decode_small};
-use crate::format::VacDir;
+use super::old_listing::{Listing, decode_small, open_top};
+use crate::format::{DirectoryStreams, VacDir};
 use crate::walk::{Attributes, Extended, FileKind};
 
 /// Directories fetched at once.
@@ -42,6 +43,8 @@ pub(super) struct OldFile {
     pub(super) dir: VacDir,
     pub(super) content: Option<Entry>,
     pub(super) meta: Option<Entry>,
+    /// Fields that are too large for the entry.
+    pub(super) external: Option<Entry>,
 }
 
 /// The older archive.
@@ -49,7 +52,9 @@ pub(super) struct OldReader<'a> {
     store: &'a dyn BlockStore,
     score: Score,
     root: Root,
-    top: OldStreams,
+    /// What the walk compares with; none if a hierarchy has no day yet.
+    top: Option<OldStreams>,
+    dump: DumpBase,
     known: KnownBlocks,
     state: Mutex<State>,
     wake: Condvar,
@@ -82,28 +87,37 @@ impl OldStreams {
 }
 
 impl<'a> OldReader<'a> {
-    /// Reads the top of the older archive.
+    /// Reads the top of the older archive. With a day, it is a hierarchy of days, and what is
+    /// compared with is the latest of them.
     pub(super) fn open(
         store: &'a dyn BlockStore,
         score: Score,
+        day: Option<&DumpDay>,
     ) -> Result<OldReader<'a>, ArchiveError> {
         let known = KnownBlocks::default();
-        let (root, top) = super::old_listing::open_top(store, score, &known)?;
-        let state = State { todo: vec![top], ..State::default() };
-        Ok(OldReader {
-            store,
-            score,
-            root,
-            top,
-            known,
-            state: Mutex::new(state),
-            wake: Condvar::new(),
-        })
+        let (root, mut top) = open_top(store, score, &known)?;
+        let mut dump = DumpBase::default();
+        if let Some(day) = day {
+            dump = DumpBase::read(store, &top, day, &known)
+                .map_err(|detail| ArchiveError::OldArchive { root: score, detail })?;
+        }
+        let comparable = day.is_none() || dump.latest.is_some();
+        top = dump.latest.unwrap_or(top);
+        let todo = if comparable { vec![top] } else { Vec::new() };
+        let state = State { todo, ..State::default() };
+        let (state, wake) = (Mutex::new(state), Condvar::new());
+        let top = comparable.then_some(top);
+        Ok(OldReader { store, score, root, top, dump, known, state, wake })
     }
 
-    /// The topmost directory.
-    pub(super) fn top(&self) -> OldStreams {
+    /// The topmost directory to compare with.
+    pub(super) fn top(&self) -> Option<OldStreams> {
         self.top
+    }
+
+    /// The days that are there already.
+    pub(super) fn dump(&self) -> &DumpBase {
+        &self.dump
     }
 
     /// The score of the root block.
@@ -251,6 +265,12 @@ impl OldDirectory<'_> {
 }
 
 impl OldFile {
+    /// A directory that was written just now.
+    pub(super) fn directory(dir: VacDir, streams: &DirectoryStreams) -> OldFile {
+        let DirectoryStreams { entries, meta, .. } = *streams;
+        OldFile { dir, content: Some(entries), meta: Some(meta), external: None }
+    }
+
     /// The streams, if it is a directory.
     pub(super) fn streams(&self) -> Option<OldStreams> {
         let (entries, meta) = (self.content?, self.meta?);

@@ -66,8 +66,12 @@ impl<'a> Listing<'a> {
             entries: EntryStream { entry: streams.entries, first: 0, leaves: Vec::new() },
             ahead: VecDeque::new(),
         };
+        // The block at the top of a tree is read before any other.
+        let learn_tops = || known.learn([streams.entries.score, streams.meta.score]);
         if streams.sorted && !(streams.meta.depth == 0 && streams.entries.depth == 0) {
-            stream.read_more()?;
+            if stream.read_more()? {
+                learn_tops();
+            }
             return Ok(Listing::Stream(Box::new(stream)));
         }
         // The original sorts each block by itself only.
@@ -75,8 +79,21 @@ impl<'a> Listing<'a> {
         while stream.read_more()? {
             files.extend(stream.ahead.drain(..));
         }
+        learn_tops();
         sort(&mut files);
         Ok(Listing::whole(files))
+    }
+
+    /// Everything that is left.
+    pub(super) fn into_all(self) -> Result<Vec<OldFile>, String> {
+        match self {
+            Listing::Whole(files) => Ok(files.into()),
+            Listing::Stream(mut stream) => {
+                while stream.read_more()? {}
+                Ok(stream.ahead.into())
+            }
+            Listing::Damaged => Ok(Vec::new()),
+        }
     }
 
     /// The directories that are known so far.
@@ -241,7 +258,12 @@ fn resolve(
         }
         _ => None,
     };
-    Ok(OldFile { dir, content, meta })
+    let external = dir.unix.as_ref().and_then(|unix| unix.external);
+    let external = match external {
+        Some(place) => current(entry(place.entry)?, place.generation),
+        None => None,
+    };
+    Ok(OldFile { dir, content, meta, external })
 }
 
 /// The entry at this byte of a leaf that may be cut short.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use venti_proto::Score;
 
+use super::dump::DumpDay;
 use crate::walk::{FileSystems, Identity, Moment, Patterns};
 
 /// Block sizes that an archive may have (vac(1): 512 bytes to 52k; Venti takes up to 56k).
@@ -47,6 +48,8 @@ pub struct Options {
     pub exclusions: Exclusions,
     /// An older archive to compare with.
     pub old: Option<OldArchive>,
+    /// Put the archive into a hierarchy of days, with those of `old` if that is given (`-a`).
+    pub dump: Option<DumpDay>,
     /// Expand archives that are found as `NAME.vac` (`-m`).
     pub merge: bool,
     /// Keep the times of last reading. They change without anybody changing a file.
@@ -66,6 +69,7 @@ impl Default for Options {
             block_size: 8192,
             exclusions: Exclusions::default(),
             old: None,
+            dump: None,
             merge: false,
             access_times: false,
             readers: processors.clamp(2, 16),

@@ -103,8 +103,7 @@ impl<'a> Reader<'a> {
 
     /// Hashes and writes the batch, and makes the entries of the files in it.
     fn store_pending(&mut self, events: &mut [Event]) -> Result<(), SinkError> {
-        let hashed = std::mem::take(&mut self.batch).hash();
-        self.sink.write(&hashed)?;
+        let mut hashed = std::mem::take(&mut self.batch).hash();
         for file in self.pending.drain(..) {
             for leaf in &self.leaves[file.first_leaf..file.end_leaf] {
                 self.tree.push(leaf.score(hashed.scores()), self.sink.blocks())?;
@@ -115,6 +114,7 @@ impl<'a> Reader<'a> {
             }
         }
         self.leaves.clear();
+        self.sink.write_content(&mut hashed)?;
         self.batch = hashed.recycle();
         Ok(self.sink.flush_if_large()?)
     }
@@ -254,10 +254,10 @@ impl<'a> Reader<'a> {
             }
             Err(errno) => piece.failure = Some(failure_of(errno)),
         }
-        let hashed = std::mem::take(&mut self.batch).hash();
-        self.sink.write(&hashed)?;
+        let mut hashed = std::mem::take(&mut self.batch).hash();
         piece.leaves.clear();
         piece.leaves.extend(self.leaves.drain(..).map(|leaf| leaf.score(hashed.scores())));
+        self.sink.write_content(&mut hashed)?;
         self.batch = hashed.recycle();
         Ok(())
     }
@@ -294,11 +294,11 @@ impl WholeFile<'_, '_> {
         while done < size {
             let wanted = (size - done).min(CHUNK_CONTENT);
             let read = self.content.read(file, done, wanted, &mut batch, &mut leaves);
-            let hashed = batch.hash();
-            self.sink.write(&hashed)?;
+            let mut hashed = batch.hash();
             for leaf in leaves.drain(..) {
                 self.tree.push(leaf.score(hashed.scores()), self.sink.blocks())?;
             }
+            self.sink.write_content(&mut hashed)?;
             self.sink.flush_if_large()?;
             batch = hashed.recycle();
             match read {

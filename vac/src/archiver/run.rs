@@ -53,6 +53,8 @@ pub(super) struct Shared {
     /// The first error that ends the run.
     error: Mutex<Option<ArchiveError>>,
     lost: Mutex<bool>,
+    /// Whether the store is asked for blocks before they are sent.
+    pub(super) probe: bool,
 }
 
 impl Shared {
@@ -107,6 +109,7 @@ pub fn archive(
         observer,
         error: Mutex::new(None),
         lost: Mutex::new(false),
+        probe: options.probe,
     };
     let finished = run(store, sources, options, &shared)?;
     store.sync()?;
@@ -127,7 +130,7 @@ fn run(
         match source {
             Source::Path(path) => paths.push(path),
             Source::Stream { name, modified, stream } => {
-                let sink = Sink::new(store, &shared.progress.counters, &pace);
+                let sink = Sink::new(store, shared, &pace);
                 let mut storing = StoreStream::new(sink, shared, options.block_size);
                 streams.push(storing.store(name, modified, stream)?);
             }
@@ -136,7 +139,8 @@ fn run(
     let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
     let top = top_of(&paths, streams)?;
     let numbers = FileSystemNumbers::default();
-    let old = options.old.map(|old| OldReader::open(store, old.root)).transpose()?;
+    let day = options.dump.as_ref();
+    let old = options.old.map(|old| OldReader::open(store, old.root, day)).transpose()?;
     let chunks = options.readers.max(1) * CHUNKS_PER_READER;
     let (give_back, free) = bounded(chunks);
     (0..chunks)
@@ -148,12 +152,12 @@ fn run(
     std::thread::scope(|scope| {
         for _ in 0..options.readers.max(1) {
             let (queue, done) = (reader_queue.clone(), to_assembler.clone());
-            let sink = Sink::new(store, counters, &pace);
+            let sink = Sink::new(store, shared, &pace);
             let reader = Reader::new(sink, counters, options.block_size);
             scope.spawn(move || read_chunks(reader, shared, &queue, &done));
         }
         drop(reader_queue);
-        let sink = Sink::new(store, counters, &pace);
+        let sink = Sink::new(store, shared, &pace);
         let assembler = Assembler::new(sink, shared, options, &numbers, old.as_ref());
         let assembling =
             scope.spawn(move || assemble(assembler, shared, &assembler_queue, &give_back));

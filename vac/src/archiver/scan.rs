@@ -107,7 +107,7 @@ impl<'a> Scanner<'a> {
     /// Walks everything below `top`. Whatever can not be read is reported and left out.
     pub(super) fn run(&mut self, top: Top) -> Result<(), ArchiveError> {
         self.next_chunk()?;
-        let old = self.old.map(OldReader::top);
+        let old = self.old.and_then(OldReader::top);
         match top {
             Top::Directory { directory, attributes, path } => {
                 self.path = path;

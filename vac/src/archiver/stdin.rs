@@ -76,13 +76,13 @@ impl<'a> StoreStream<'a> {
     ) -> Result<BlockBatch, ArchiveError> {
         let leaves: Vec<_> =
             piece.chunks(self.block_size).map(|block| push_block(block, &mut batch)).collect();
-        let hashed = batch.hash();
-        self.sink.write(&hashed)?;
+        let mut hashed = batch.hash();
         for leaf in leaves {
             self.tree
                 .push(leaf.score(hashed.scores()), self.sink.blocks())
                 .map_err(SinkError::from)?;
         }
+        self.sink.write_content(&mut hashed)?;
         self.sink.flush_if_large()?;
         add(&self.shared.progress.counters.bytes_read, piece.len() as u64);
         Ok(hashed.recycle())

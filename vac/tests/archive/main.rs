@@ -4,6 +4,7 @@
 
 mod changes;
 mod content;
+mod dump;
 mod losses;
 mod selection;
 mod support;
