@@ -140,8 +140,9 @@ fn address(text: &str, host: &str, port: &str) -> Result<Address, ParseAddressEr
         return Err(ParseAddressError::Missing { missing: "host", found: found() });
     }
     // A zone may follow an address of IPv6: fe80::1%eth0.
-    let v6 = host.split('%').next().is_some_and(|part| part.parse::<Ipv6Addr>().is_ok());
     let name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let (digits, zone) = host.split_once('%').unwrap_or((host, ""));
+    let v6 = digits.parse::<Ipv6Addr>().is_ok() && zone.chars().all(name);
     if !v6 && host != ANY_HOST && !host.chars().all(name) {
         return Err(ParseAddressError::Host { host: host.to_owned(), found: found() });
     }
@@ -196,6 +197,7 @@ mod tests {
             ("::1:zz", "\"::1:zz\" in the address \"::1:zz\" is not a host"),
             ("[::1]17034", "\"[::1]17034\" in the address"),
             ("[host name]:1", "\"host name\" in the address"),
+            ("::1%eth]0", "\"::1%eth]0\" in the address"),
             ("./store", "\"./store\" in the address \"./store\" is not a host"),
         ];
         for (text, start) in wrong {
