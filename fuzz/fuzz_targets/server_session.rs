@@ -3,6 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use venti_proto::roots::RootLogError;
 use venti_proto::session::{Request, ServerHandshake, ServerSession, SessionError};
 use venti_proto::{Score, Version};
 
@@ -24,6 +25,9 @@ fn serve(
             Request::Read { tag, count, .. } => responder.read(tag, count, b"data", output),
             Request::Write { tag, data, .. } => responder.write(tag, Score::of(data), output),
             Request::Sync { tag } => responder.sync(tag, output),
+            Request::Roots { tag, .. } => {
+                responder.roots(tag, Err(RootLogError::Unsupported), output);
+            }
         }
     }
     Ok(false)

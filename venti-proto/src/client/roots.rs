@@ -8,6 +8,10 @@ use crate::roots::{NewRoot, RootLog, RootLogError, RootPage, RootQuery, RootReco
 use crate::session::{RequestKind, store_error_from_text};
 use crate::{BlockRequest, BlockType, Message, Score, StoreError, Tag, Version};
 
+/// A watch that ends sooner than asked for is allowed. One that takes longer than a server has for
+/// an answer would end the connection.
+const LONGEST_WATCH: Duration = Duration::from_secs(300);
+
 impl Client {
     fn ask_roots(
         &self,
@@ -63,7 +67,7 @@ impl RootLog for Client {
     }
 
     fn watch(&self, known: u64, time: Duration) -> Result<u64, RootLogError> {
-        let milliseconds = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        let milliseconds = u32::try_from(time.min(LONGEST_WATCH).as_millis()).unwrap_or(u32::MAX);
         let watch = RootWatch { known, milliseconds };
         let message = |tag| Message::TwatchRoots { tag, watch };
         match self.ask_roots(RequestKind::WatchRoots, &message)? {
