@@ -33,7 +33,7 @@ pub(crate) fn serve(mut stream: impl std::io::Read + std::io::Write, store: &dyn
                     if request == Request::Goodbye {
                         return;
                     }
-                    execute(request, store, &session.responder(), &mut output);
+                    execute(&request, store, &session.responder(), &mut output);
                     Some(Ok(()))
                 }
                 Err(error) => Some(Err(error)),
@@ -58,12 +58,12 @@ pub(crate) fn serve(mut stream: impl std::io::Read + std::io::Write, store: &dyn
 }
 
 fn execute(
-    request: Request<'_>,
+    request: &Request<'_>,
     store: &dyn BlockStore,
     responder: &Responder,
     output: &mut Vec<u8>,
 ) {
-    match request {
+    match *request {
         Request::Read { tag, block, count } => {
             match store.read_block(block.score, block.block_type) {
                 Ok(data) => responder.read(tag, count, &data, output),
