@@ -4,7 +4,26 @@
 //! access goes through [`disk::Disk`], so that tests can tear, lose, reorder, flip, fill and fail
 //! it. The formats are in `docs/store-format.md`.
 
+pub mod arena;
 pub mod cache;
+pub mod clump;
 pub mod disk;
+mod environment;
+mod fields;
+mod finding;
 pub mod index;
+mod log;
 pub mod names;
+mod rebuild;
+mod recovery;
+mod store;
+
+pub use environment::{Environment, ScriptedEnvironment, SystemEnvironment};
+pub use fields::{FormatError, StoreIdentity};
+pub use finding::{Finding, Severity};
+pub use index::Location;
+pub use rebuild::Progress;
+pub use store::{
+    DEFAULT_ARENA_SIZE, DEFAULT_MEMORY, MAX_ARENA_SIZE, MIN_ARENA_SIZE, OpenError, Store,
+    StoreOptions, StoreStats, UnverifiedBlock,
+};

@@ -112,6 +112,12 @@ pub trait Disk: Send + Sync + Debug {
     /// What the system says.
     fn set_read_only(&self, name: &str) -> DiskResult<()>;
 
+    /// Whether nobody has the permission to write.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn is_read_only(&self, name: &str) -> DiskResult<bool>;
+
     /// Locks a file, making it if need be, until the guard is dropped or the process ends.
     ///
     /// # Errors

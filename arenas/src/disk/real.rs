@@ -116,6 +116,11 @@ impl Disk for RealDisk {
         failed("change mode of", name, fs::set_permissions(self.path(name), permissions))
     }
 
+    fn is_read_only(&self, name: &str) -> DiskResult<bool> {
+        let metadata = failed("stat", name, fs::metadata(self.path(name)))?;
+        Ok(metadata.permissions().readonly())
+    }
+
     fn lock(&self, name: &str) -> DiskResult<Box<dyn DiskLock>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(PRIVATE_FILE);

@@ -30,7 +30,9 @@ fn behaves(disk: &dyn Disk) {
     assert_eq!(disk.lock("lock").unwrap_err().kind(), io::ErrorKind::WouldBlock);
     drop(guard);
     drop(disk.lock("lock").unwrap());
+    assert!(!disk.is_read_only("arenas/b").unwrap());
     disk.set_read_only("arenas/b").unwrap();
+    assert!(disk.is_read_only("arenas/b").unwrap());
     disk.remove("arenas/b").unwrap();
     assert!(disk.list("arenas").unwrap().is_empty());
 }

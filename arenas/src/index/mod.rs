@@ -147,7 +147,7 @@ impl Index {
             Ok(None) => return Ok(()),
             Err(error) => return self.leave_uncovered(arena, error),
         };
-        entries.sort_unstable_by(IndexEntry::order);
+        entries.sort_unstable();
         let record = RunRecord {
             number,
             level: 0,

@@ -367,6 +367,13 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn is_read_only(&self, name: &str) -> DiskResult<bool> {
+        let mut state = self.state.lock();
+        state.plain_call("stat", name, None)?;
+        let file = state.find("stat", name)?;
+        Ok(state.files.get(&file).is_some_and(|inode| inode.read_only))
+    }
+
     fn lock(&self, name: &str) -> DiskResult<Box<dyn DiskLock>> {
         let mut state = self.state.lock();
         state.plain_call("lock", name, None)?;
