@@ -1,13 +1,15 @@
 //! Measures the index at 20 million blocks (or as many as the first argument says), made
 //! synthetically: `cargo run --release -p arenas --example index_20m [BLOCKS] [DIRECTORY]`.
 //!
-//! Prints the rate of a complete rebuild, the time to reopen as after kill -9, memory at rest and
-//! at most, and the rates of lookups that hit and that miss. At the end the same pages are read
-//! once through a mapping, to compare it with `read_at`: time and resident memory.
+//! Prints the rate of a complete rebuild, the time to reopen in a new process with the files out
+//! of the system's cache, memory at rest and at most, and the rates of lookups that hit and that
+//! miss. At the end pages are read at random through mappings and with `read_at`, to compare time
+//! and resident memory.
 
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,18 +32,17 @@ fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1);
     let blocks: u32 = arguments.next().map_or(Ok(20_000_000), |text| text.parse())?;
     let directory = arguments.next().map_or_else(scratch, PathBuf::from);
+    let arenas = sealed_arenas(blocks);
+    if arguments.next().as_deref() == Some("reopen") {
+        return reopen(&directory, &arenas);
+    }
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::create(&directory)?);
-    let arenas: Vec<SealedArena> = (0..blocks.div_ceil(ARENA_CLUMPS))
-        .map(|number| {
-            let clumps = ARENA_CLUMPS.min(blocks - number * ARENA_CLUMPS);
-            let mut identity = [7; 16];
-            identity[..4].copy_from_slice(&number.to_be_bytes());
-            SealedArena { number, identity, clumps }
-        })
-        .collect();
     println!("{blocks} blocks in {} arenas, {}", arenas.len(), directory.display());
     rebuild(&disk, &arenas)?;
-    let index = reopen(&disk, &arenas)?;
+    forget_pages(&directory)?;
+    let itself = std::env::current_exe()?;
+    Command::new(itself).arg(blocks.to_string()).arg(&directory).arg("reopen").status()?;
+    let index = Index::open(Arc::clone(&disk), &arenas, IndexOptions::default())?;
     look_up(&index, "hits", blocks, 0);
     look_up(&index, "misses", blocks, blocks);
     single(&index, blocks);
@@ -52,6 +53,17 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
+fn sealed_arenas(blocks: u32) -> Vec<SealedArena> {
+    (0..blocks.div_ceil(ARENA_CLUMPS))
+        .map(|number| {
+            let clumps = ARENA_CLUMPS.min(blocks - number * ARENA_CLUMPS);
+            let mut identity = [7; 16];
+            identity[..4].copy_from_slice(&number.to_be_bytes());
+            SealedArena { number, identity, clumps }
+        })
+        .collect()
+}
+
 fn scratch() -> PathBuf {
     std::env::temp_dir().join(format!("index_20m.{}", std::process::id()))
 }
@@ -60,15 +72,16 @@ fn scratch() -> PathBuf {
 fn rebuild(disk: &Arc<dyn Disk>, arenas: &[SealedArena]) -> Outcome<()> {
     let index = Index::open(Arc::clone(disk), arenas, IndexOptions::default())?;
     let before = resident_megabytes("VmRSS")?;
-    let mut making = Duration::ZERO;
-    let start = Instant::now();
+    let mut added = Duration::ZERO;
+    let mut busy = Duration::ZERO;
     for arena in index.uncovered() {
-        let made = Instant::now();
         let entries = (0..arena.clumps).map(|clump| entry(arena.number, clump)).collect();
-        making += made.elapsed();
+        let (start, processor) = (Instant::now(), processor_time());
         index.add_arena(arena, entries)?;
+        added += start.elapsed();
+        busy += processor_time().saturating_sub(processor);
     }
-    let added = start.elapsed().saturating_sub(making);
+    let processor = processor_time();
     let merging = Instant::now();
     let mut longest = Duration::ZERO;
     loop {
@@ -80,28 +93,44 @@ fn rebuild(disk: &Arc<dyn Disk>, arenas: &[SealedArena]) -> Outcome<()> {
         }
     }
     let merged = merging.elapsed();
+    let busy_merging = processor_time().saturating_sub(processor);
     let stats = index.stats();
     let blocks = stats.entries as f64;
     let millions = |time: Duration| blocks / time.as_secs_f64() / 1e6;
     println!("rebuild, everything covered: {added:.2?}, {:.2} M blocks/s", millions(added));
     println!("merging: {merged:.2?}, longest step {longest:.0?}, {} merges", stats.merges);
     println!("rebuild with merging: {:.2} M blocks/s", millions(added + merged));
+    println!("processor time: {busy:.2?} to cover, {busy_merging:.2?} to merge");
     let peak = resident_megabytes("VmHWM")?;
     println!("resident at most: {peak:.0} MB, {before:.0} MB of it before");
     Ok(())
 }
 
-fn reopen(disk: &Arc<dyn Disk>, arenas: &[SealedArena]) -> Outcome<Index> {
+/// Opens the index in this process, which has done nothing else.
+fn reopen(directory: &Path, arenas: &[SealedArena]) -> Outcome<()> {
+    let before = resident_megabytes("VmRSS")?;
     let start = Instant::now();
-    let index = Index::open(Arc::clone(disk), arenas, IndexOptions::default())?;
-    println!("reopen: {:.0?}", start.elapsed());
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(directory));
+    let index = Index::open(disk, arenas, IndexOptions::default())?;
+    println!("reopen in a new process, nothing cached: {:.0?}", start.elapsed());
+    let grown = resident_megabytes("VmRSS")? - before;
     let stats = index.stats();
     assert_eq!(stats.uncovered_arenas, 0, "everything is covered");
     let per_block = stats.memory_bytes as f64 / stats.entries as f64;
     println!("memory at rest: {} bytes, {per_block:.3} a block", stats.memory_bytes);
+    println!("resident at rest: {grown:.1} MB more than before");
     let per_block = stats.disk_bytes as f64 / stats.entries as f64;
     println!("disk: {} bytes, {per_block:.1} a block, {} runs", stats.disk_bytes, stats.runs);
-    Ok(index)
+    Ok(())
+}
+
+/// Takes the files of the index out of the system's cache.
+fn forget_pages(directory: &Path) -> Outcome<()> {
+    for file in fs::read_dir(directory.join("index"))? {
+        let file = fs::File::open(file?.path())?;
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+    }
+    Ok(())
 }
 
 /// Looks up blocks in batches; those from number `blocks` on do not exist.
@@ -206,6 +235,12 @@ const fn mixed(number: u64) -> u64 {
     let number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let number = (number ^ number >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     number ^ number >> 31
+}
+
+/// What this process has used of all processors: on a busy machine a better measure than time.
+fn processor_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(now).unwrap_or_default()
 }
 
 /// A line of /proc/self/status in MB.

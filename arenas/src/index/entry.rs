@@ -3,6 +3,8 @@
 //! Encoded entries are compared as bytes: score first, then type, then place. So sorting, merging
 //! and searching never decode.
 
+use std::cmp::Ordering;
+
 use venti_proto::{BlockRequest, BlockType, Score};
 
 /// Where one block of a sealed arena is.
@@ -40,6 +42,13 @@ pub(super) type RawEntry = [u8; ENTRY_SIZE];
 pub(super) type RawKey = [u8; KEY_SIZE];
 
 impl IndexEntry {
+    /// The order of entries in a run, which is that of their bytes: eight of them nearly always
+    /// decide, and are compared as one number.
+    pub(super) fn order(&self, other: &IndexEntry) -> Ordering {
+        let prefixes = prefix(self.score.as_bytes()).cmp(&prefix(other.score.as_bytes()));
+        prefixes.then_with(|| self.cmp(other))
+    }
+
     /// The bytes that are stored.
     pub(super) fn encode(&self) -> RawEntry {
         let mut raw = [0; ENTRY_SIZE];

@@ -152,6 +152,31 @@ mod tests {
         assert!(Filter::from_parts(parameters, &good.fingerprints()[1..]).is_err());
     }
 
+    /// The words of the format document, without the crate that does it.
+    fn passes_as_documented(filter: &Filter, key: u64) -> bool {
+        let parameters = filter.parameters();
+        let mut h = key.wrapping_add(parameters.seed);
+        h = (h ^ h >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        h = (h ^ h >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+        h ^= h >> 33;
+        let (window, mask) = (u64::from(parameters.window), u64::from(parameters.window) - 1);
+        let first = (u128::from(h) * u128::from(parameters.reach)) >> 64;
+        let first = u64::try_from(first).unwrap();
+        let second = (first + window) ^ ((h >> 18) & mask);
+        let third = (first + 2 * window) ^ (h & mask);
+        let at = |place: u64| filter.fingerprints()[usize::try_from(place).unwrap()];
+        at(first) ^ at(second) ^ at(third) == (h ^ h >> 32).to_be_bytes()[7]
+    }
+
+    #[test]
+    fn asks_as_documented() {
+        let all = keys(20_000);
+        let filter = Filter::build(&mut all[..10_000].to_vec(), false);
+        for key in &all {
+            assert_eq!(filter.may_hold(*key), passes_as_documented(&filter, *key));
+        }
+    }
+
     #[test]
     fn no_filter_passes_everything() {
         let filter = Filter::from_parts(FilterParameters::NONE, &[]).unwrap();

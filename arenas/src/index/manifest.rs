@@ -228,4 +228,20 @@ mod tests {
         other.covered[1].identity[0] ^= 1;
         assert_ne!(record.identity(), other.identity());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_with_a_good_checksum_do_no_harm(
+            body in proptest::collection::vec(proptest::arbitrary::any::<u8>(), 0..300),
+            start in 0_usize..60,
+        ) {
+            let mut bytes = example().encode()[..start].to_vec();
+            bytes.extend_from_slice(&body);
+            let checksum = crc32c::crc32c(&bytes);
+            bytes.extend_from_slice(&checksum.to_be_bytes());
+            if let Ok(manifest) = Manifest::decode(&bytes) {
+                proptest::prop_assert_eq!(manifest.encode(), bytes);
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! manifest that replaces them is durable, and a merge that a crash cuts short leaves one file
 //! that no manifest names. Inputs are read 64 pages at a time, and every page is checked.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::builder::RunBuilder;
@@ -68,34 +69,41 @@ impl Merge {
 
     /// Writes one segment.
     pub(super) fn step(mut self: Box<Self>) -> Result<Step, IndexError> {
-        loop {
-            for cursor in &mut self.cursors {
-                if let Err(damage) = cursor.fill() {
-                    cursor.run.report_damage(&damage);
-                    return Ok(Step::Damaged);
-                }
-            }
-            let Some(least) = least(&self.cursors) else {
-                let record = self.builder.finish()?;
-                let inputs = self.cursors.into_iter().map(|cursor| cursor.run).collect();
-                return Ok(Step::Finished { record, inputs });
-            };
+        let filled = self.cursors.iter_mut().all(Cursor::fill);
+        if !filled {
+            return Ok(Step::Damaged);
+        }
+        while let Some(least) = least(&self.cursors) {
             let cursor = &mut self.cursors[least];
             if let Some(raw) = cursor.head.take() {
                 self.builder.push(&raw)?;
+            }
+            if !cursor.fill() {
+                return Ok(Step::Damaged);
             }
             if self.builder.is_between_segments() {
                 return Ok(Step::Paused(self));
             }
         }
+        let record = self.builder.finish()?;
+        let inputs = self.cursors.into_iter().map(|cursor| cursor.run).collect();
+        Ok(Step::Finished { record, inputs })
     }
 }
 
 /// The cursor whose head comes first: a scan, because there are about eight.
 fn least(cursors: &[Cursor]) -> Option<usize> {
-    let heads = cursors.iter().enumerate();
-    let heads = heads.filter_map(|(at, cursor)| Some((cursor.head_prefix, cursor.head?, at)));
-    heads.min_by(|one, other| one.0.cmp(&other.0).then_with(|| one.1.cmp(&other.1))).map(|h| h.2)
+    let mut least: Option<(usize, &Cursor)> = None;
+    for (at, cursor) in cursors.iter().enumerate().filter(|(_, cursor)| cursor.head.is_some()) {
+        let before = |other: &Cursor| match cursor.head_prefix.cmp(&other.head_prefix) {
+            Ordering::Equal => cursor.head < other.head,
+            order => order == Ordering::Less,
+        };
+        if least.is_none_or(|(_, other)| before(other)) {
+            least = Some((at, cursor));
+        }
+    }
+    least.map(|(at, _)| at)
 }
 
 /// A place in a run.
@@ -134,17 +142,25 @@ impl Cursor {
     }
 
     /// Takes the next entry in hand if there is none; there is none after this at the end.
-    fn fill(&mut self) -> Result<(), Damage> {
+    /// Returns `false` if the run is damaged, which is then known of it.
+    fn fill(&mut self) -> bool {
         if self.head.is_some() {
-            return Ok(());
+            return true;
         }
-        if self.at == self.end && !self.take_page()? {
-            return Ok(());
+        if self.at == self.end {
+            match self.take_page() {
+                Ok(true) => {}
+                Ok(false) => return true,
+                Err(damage) => {
+                    self.run.report_damage(&damage);
+                    return false;
+                }
+            }
         }
         self.head = self.buffer[self.at..].first_chunk().copied();
         self.head_prefix = prefix(&self.buffer[self.at..]);
         self.at += ENTRY_SIZE;
-        Ok(())
+        true
     }
 
     /// Checks the next page and goes to its first entry; `false` at the end of the run.

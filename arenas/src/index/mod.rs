@@ -147,7 +147,7 @@ impl Index {
             Ok(None) => return Ok(()),
             Err(error) => return self.leave_uncovered(arena, error),
         };
-        entries.sort_unstable();
+        entries.sort_unstable_by(IndexEntry::order);
         let record = RunRecord {
             number,
             level: 0,

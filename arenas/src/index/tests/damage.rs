@@ -1,5 +1,8 @@
 //! Flipped bits, cut and missing files, copies of an older day: detected or harmless.
 
+use proptest::prelude::*;
+
+use super::manifest::{Manifest, RunRecord};
 use super::*;
 
 /// Nothing that is there is called absent, and no place is given that is not true.
@@ -181,9 +184,12 @@ fn runs_of_another_store_or_of_a_replaced_arena_are_not_believed() {
     let index = open(&disk, &replaced, SMALL);
     assert!(index.uncovered().contains(&replaced[1]));
     check_answers(&index, &all[..100], "a replaced neighbour");
+    assert!(look_up(&index, &all[100..200]).iter().all(|l| *l == Lookup::Unknown));
     let shorter = &sealed[..3];
     let index = open(&disk, shorter, SMALL);
     check_answers(&index, &all[..300], "an arena that is gone");
+    let gone = look_up(&index, &all[300..]);
+    assert!(gone.iter().all(|l| !matches!(l, Lookup::Found(_))), "places in no arena");
 }
 
 #[test]
@@ -196,4 +202,84 @@ fn a_run_under_the_name_of_another_is_not_believed() {
     let index = open(&disk, &sealed, SMALL);
     assert_eq!(index.uncovered(), sealed);
     heal(&index, 100, &all, "swapped runs");
+}
+
+#[test]
+fn a_damaged_page_is_not_merged() {
+    let (disk, sealed, all) = example(3, 500, false);
+    for number in 1..=3 {
+        for page in [1, 2, 5] {
+            let damaged = disk.crash(1);
+            let index = open(&damaged, &sealed, SMALL);
+            let flip = |bytes: &mut Vec<u8>| bytes[page * 4096 + 29] ^= 1;
+            assert!(damaged.damage(&names::run(number), flip));
+            while index.maintain().unwrap() {}
+            let what = format!("page {page} of run {number}");
+            assert_eq!(index.uncovered(), [sealed[number as usize - 1]], "{what}");
+            check_answers(&index, &all, &what);
+            heal(&index, 500, &all, &what);
+        }
+    }
+}
+
+#[test]
+fn what_is_dropped_while_it_is_merged_stays_dropped() {
+    let (disk, sealed, all) = example(3, 500, false);
+    let index = open(&disk, &sealed, SMALL);
+    assert!(index.maintain().unwrap(), "the merge has several steps");
+    index.invalidate(2);
+    while index.maintain().unwrap() {}
+    assert_eq!(index.uncovered(), [sealed[1]], "dropped between two steps");
+    heal(&index, 500, &all, "dropped between two steps");
+    for number in 4..=6 {
+        let (one, entries) = arena(number, 90);
+        index.add_arena(one, entries).unwrap();
+    }
+    let merge = index.next_merge(&mut None).unwrap().unwrap();
+    let Step::Finished { record, inputs } = merge.step().unwrap() else { panic!("not finished") };
+    index.invalidate(5);
+    assert!(!index.install(record, &inputs).unwrap(), "dropped before the merge was installed");
+    assert_eq!(index.uncovered(), [arena(5, 90).0]);
+}
+
+proptest! {
+    /// Bytes that somebody chose, under checksums that match: refused, or read without harm.
+    #[test]
+    fn a_forged_run_does_no_harm(
+        page in 0_usize..5,
+        changes in proptest::collection::vec((0_usize..600, any::<u8>()), 1..8),
+    ) {
+        let (disk, sealed, all) = example(1, 150, false);
+        let identity = RunRecord::identity(&Manifest::read(&disk).unwrap().unwrap().runs[0]);
+        let good = disk.contents(&names::run(1)).unwrap();
+        let mut forged = good.clone();
+        forge(&mut forged, identity);
+        assert!(forged == good, "forging finds every checksum");
+        assert!(disk.damage(&names::run(1), |bytes| {
+            for (at, value) in &changes {
+                bytes[page * 4096 + at] = *value;
+            }
+            forge(bytes, identity);
+        }));
+        let index = open(&disk, &sealed, SMALL);
+        look_up(&index, &all);
+        index.add_arena(arena(2, 100).0, arena(2, 100).1).unwrap();
+        index.add_arena(arena(3, 100).0, arena(3, 100).1).unwrap();
+        while index.maintain().unwrap() {}
+        look_up(&index, &all);
+    }
+}
+
+/// Makes all checksums of a run of one segment match: 2 pages of entries, summary, table.
+fn forge(bytes: &mut [u8], identity: RunIdentity) {
+    const ROW: usize = 4 * 4096;
+    let length = u32::from_be_bytes(bytes[ROW + 56..ROW + 60].try_into().unwrap()) as usize;
+    let summary = 3 * 4096..(3 * 4096 + 16 + length).min(bytes.len());
+    let sum = page::checksum(identity, 3, &bytes[summary]);
+    bytes[ROW + 36..ROW + 40].copy_from_slice(&sum.to_be_bytes());
+    let sum = page::checksum(identity, 4, &bytes[ROW..ROW + 64]);
+    bytes[40..44].copy_from_slice(&sum.to_be_bytes());
+    for (number, page) in bytes.as_chunks_mut().0.iter_mut().enumerate().take(3) {
+        page::seal_whole(page, identity, number as u64);
+    }
 }

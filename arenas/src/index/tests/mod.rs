@@ -3,6 +3,7 @@
 mod damage;
 mod faults;
 mod model;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -215,4 +216,24 @@ fn a_read_only_index_changes_nothing_and_follows_a_writer() {
     let reader = open(&nothing, &sealed, IndexOptions { read_only: true, ..SMALL });
     assert_eq!(reader.uncovered(), sealed);
     assert!(nothing.names().is_empty());
+}
+
+/// An index of 200 entries that was written by format 1 and is never written again.
+#[test]
+fn an_index_of_format_1_is_read() {
+    let manifest: &[u8] = include_bytes!("../../../testdata/index-1/manifest");
+    let run: &[u8] = include_bytes!("../../../testdata/index-1/0000000004.run");
+    let disk = SimDisk::new(1);
+    disk.create_dir(names::INDEX).unwrap();
+    for (name, bytes) in [(names::INDEX_MANIFEST, manifest), (&names::run(4), run)] {
+        let file = disk.open(name, crate::disk::OpenMode::Create).unwrap();
+        crate::disk::write_all_at(&*file, bytes, 0).unwrap();
+    }
+    let arenas: Vec<_> = [(1, 90), (2, 100), (3, 10)].map(|(n, clumps)| arena(n, clumps)).into();
+    let sealed: Vec<_> = arenas.iter().map(|(one, _)| *one).collect();
+    let index = open(&disk, &sealed, IndexOptions { read_only: true, ..SMALL });
+    assert_eq!(index.uncovered(), []);
+    for entry in arenas.iter().flat_map(|(_, entries)| entries) {
+        assert_eq!(look_up(&index, &[*entry]), [Lookup::Found(location(entry))]);
+    }
 }
