@@ -2,5 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests throughout")]
 
+mod builder;
 mod golden;
+mod hostile;
 mod support;

@@ -1,0 +1,190 @@
+//! Makes many small files with one call to the store: each is written from where its block
+//! arrived.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::fs::{FileType, Mode, ftruncate, makedev, mknodat, symlinkat};
+use rustix::io::Errno;
+use venti_proto::hash_tree::TreeError;
+use venti_proto::{BlockRequest, Score, StoreError};
+
+use super::open_directory::OpenDirectory;
+use super::place::Construction;
+use super::session::Session;
+use super::{ExtractError, attributes, compare, place};
+use crate::format::{DeviceNumber, FileKind};
+use crate::reader::{Node, ReadError};
+
+/// A file to be made.
+pub(super) struct Task<'s> {
+    pub(super) directory: Arc<OpenDirectory<'s>>,
+    pub(super) node: Node,
+}
+
+impl Task<'_> {
+    pub(super) fn path(&self) -> Vec<u8> {
+        self.directory.path_of(self.node.name())
+    }
+
+    /// Whether one block, or none, has all its content.
+    pub(super) fn is_small(&self) -> bool {
+        let content = self.node.content();
+        content.depth == 0 && content.size <= u64::from(content.data_size)
+    }
+}
+
+/// Makes small files. Problems are reported, each with its file.
+pub(super) fn make_all(session: &Session<'_>, tasks: &[Task<'_>]) {
+    let mut reading = Vec::with_capacity(tasks.len());
+    let mut requests = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        if session.stopped() {
+            return;
+        }
+        if compare::is_unchanged(session, task) {
+            continue;
+        }
+        let content = task.node.content();
+        if needs_content(&task.node) && content.score != Score::ZERO {
+            requests
+                .push(BlockRequest { score: content.score, block_type: content.kind.leaf_type() });
+            reading.push(task);
+        } else {
+            make(session, task, Ok(&[]));
+        }
+    }
+    if let Some(first) = reading.first() {
+        first.node.store().read(&requests, &mut |position, block| {
+            make(session, reading[position], block);
+        });
+    }
+}
+
+/// Devices of the original have their number in the content; everything else that is neither
+/// file nor link has none.
+fn needs_content(node: &Node) -> bool {
+    matches!(node.kind(), FileKind::Regular | FileKind::Symlink) && node.size() > 0
+}
+
+/// Makes one file from its block and reports what goes wrong.
+fn make(session: &Session<'_>, task: &Task<'_>, block: Result<&[u8], StoreError>) {
+    let path = task.path();
+    session.entry(&path, &task.node);
+    session.check(&path, make_one(session, task, &path, block));
+}
+
+fn make_one(
+    session: &Session<'_>,
+    task: &Task<'_>,
+    path: &[u8],
+    block: Result<&[u8], StoreError>,
+) -> Result<(), ExtractError> {
+    let node = &task.node;
+    let block = block.map_err(ReadError::from)?;
+    let expected = node.content().data_size;
+    if block.len() > expected as usize {
+        let (score, block_type) = (node.content().score, node.content().kind.leaf_type());
+        let found = block.len();
+        let error = TreeError::TooLong { score, block_type, found, expected };
+        return Err(ReadError::Tree(error).into());
+    }
+    let size = usize::try_from(node.size()).unwrap_or(usize::MAX);
+    let content = &block[..block.len().min(size)];
+    let name = place::c_name(node.name())?;
+    let parent = task.directory.as_fd();
+    let mut construction = Construction::new(parent, &name, task.directory.fresh)?;
+    match node.kind() {
+        FileKind::Regular => {
+            let (file, mode) = create(session, &mut construction, node)?;
+            write_all(file.as_fd(), content, 0).map_err(ExtractError::system("write"))?;
+            if content.len() < size {
+                ftruncate(&file, node.size()).map_err(ExtractError::system("set the size"))?;
+            }
+            session.wrote(content.len() as u64);
+            attributes::apply_open(session, file.as_fd(), path, node, mode);
+        }
+        FileKind::Symlink => {
+            let target = link_target(content, size)?;
+            let make = |at: BorrowedFd<'_>, name: &CStr| symlinkat(target, at, name);
+            construction.make("make the link", make)?;
+            attributes::apply_named(session, parent, construction.current(), path, node);
+        }
+        _ => {
+            make_node(session, &mut construction, node)?;
+            attributes::apply_named(session, parent, construction.current(), path, node);
+        }
+    }
+    construction.finish()
+}
+
+/// Makes a regular file, and says which mode it has if that is known.
+pub(super) fn create(
+    session: &Session<'_>,
+    construction: &mut Construction<'_>,
+    node: &Node,
+) -> Result<(OwnedFd, Option<u32>), ExtractError> {
+    let permissions = node.metadata().permissions();
+    let owner = session.owners.of(node.metadata(), session.options.owners);
+    // Nobody who may not read the file in the end may read it before it has its owner.
+    let owned = owner == (None, None) || owner.0.zip(owner.1) == session.new_file_owner;
+    let direct = session.options.umask_cleared && owned && permissions & !0o777 == 0;
+    let mode = if direct { permissions } else { 0o600 };
+    let file = construction.make("make the file", |at, name| place::create_new(at, name, mode))?;
+    Ok((file, direct.then_some(mode)))
+}
+
+/// The target of a link. The original cuts targets to 8 bytes and leaves zeros in their place.
+fn link_target(content: &[u8], size: usize) -> Result<&[u8], ExtractError> {
+    if content.is_empty() || content.len() < size || content.contains(&0) {
+        return Err(ExtractError::NotStored { what: "the whole target of the link" });
+    }
+    Ok(content)
+}
+
+/// Makes a device, pipe or socket.
+fn make_node(
+    session: &Session<'_>,
+    construction: &mut Construction<'_>,
+    node: &Node,
+) -> Result<(), ExtractError> {
+    let mut kind = node.kind();
+    let mut device = DeviceNumber { major: 0, minor: 0 };
+    if matches!(kind, FileKind::CharDevice | FileKind::BlockDevice) {
+        if !session.options.special {
+            return Err(ExtractError::NotPossible { what: "a device, for devices are left out" });
+        }
+        let stored = node.device()?;
+        (kind, device) = stored.ok_or(ExtractError::NotStored { what: "the device's number" })?;
+    }
+    let file_type = match kind {
+        FileKind::CharDevice => FileType::CharacterDevice,
+        FileKind::BlockDevice => FileType::BlockDevice,
+        FileKind::Fifo => FileType::Fifo,
+        _ => FileType::Socket,
+    };
+    let number = makedev(device.major, device.minor);
+    let mode = Mode::RUSR | Mode::WUSR;
+    construction.make("make it", |at, name| mknodat(at, name, file_type, mode, number))
+}
+
+/// Writes all of `bytes` at `offset`.
+pub(super) fn write_all(
+    file: BorrowedFd<'_>,
+    mut bytes: &[u8],
+    mut offset: u64,
+) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        match rustix::io::pwrite(file, bytes, offset) {
+            Ok(0) => return Err(Errno::NOSPC),
+            Ok(written) => {
+                bytes = &bytes[written..];
+                offset += written as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! Makes a file of many blocks, a window of them at a time, each written where it belongs as it
+//! arrives. Runs of zeros are left out: the file is sparse there.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{fstatvfs, ftruncate};
+use venti_proto::hash_tree::{Leaf, LeafWalk, TreeError};
+use venti_proto::{BlockRequest, Score, StoreError};
+
+use super::batch::{Task, create, write_all};
+use super::place::Construction;
+use super::session::Session;
+use super::{ExtractError, attributes, compare, place};
+use crate::format::FileKind;
+use crate::reader::{Node, ReadError};
+
+/// Bytes that one call to the store asks for.
+const WINDOW: u32 = 4 << 20;
+
+/// Makes one large file and reports what goes wrong.
+pub(super) fn make(session: &Session<'_>, task: &Task<'_>) {
+    if compare::is_unchanged(session, task) {
+        return;
+    }
+    let path = task.path();
+    session.entry(&path, &task.node);
+    session.check(&path, make_one(session, task, &path));
+}
+
+fn make_one(session: &Session<'_>, task: &Task<'_>, path: &[u8]) -> Result<(), ExtractError> {
+    let node = &task.node;
+    if node.kind() != FileKind::Regular {
+        let (what, size, limit) = ("what is no file", node.size(), 4096);
+        return Err(ReadError::TooLarge { what, size, limit }.into());
+    }
+    let name = place::c_name(node.name())?;
+    let parent = task.directory.as_fd();
+    check_space(parent, node)?;
+    let mut construction = Construction::new(parent, &name, task.directory.fresh)?;
+    let (file, mode) = create(session, &mut construction, node)?;
+    ftruncate(&file, node.size()).map_err(ExtractError::system("set the size"))?;
+    write_content(session, file.as_fd(), node)?;
+    attributes::apply_open(session, file.as_fd(), path, node, mode);
+    construction.finish()
+}
+
+fn write_content(
+    session: &Session<'_>,
+    file: BorrowedFd<'_>,
+    node: &Node,
+) -> Result<(), ExtractError> {
+    let mut walk = LeafWalk::new(node.content()).map_err(ReadError::from)?;
+    let limit = (WINDOW / node.content().data_size.max(1)).clamp(1, 4096) as usize;
+    let mut leaves = Vec::new();
+    while !walk.is_done() {
+        if session.stopped() {
+            return Err(ExtractError::NotPossible { what: "interrupted" });
+        }
+        leaves.clear();
+        walk.next_leaves(&**node.store(), limit, &mut leaves).map_err(ReadError::from)?;
+        leaves.retain(|leaf| !leaf.is_hole());
+        write_window(session, file, node, &leaves)?;
+    }
+    Ok(())
+}
+
+fn write_window(
+    session: &Session<'_>,
+    file: BorrowedFd<'_>,
+    node: &Node,
+    leaves: &[Leaf],
+) -> Result<(), ExtractError> {
+    let block_type = node.content().kind.leaf_type();
+    let requests: Vec<_> =
+        leaves.iter().map(|leaf| BlockRequest { score: leaf.score, block_type }).collect();
+    let mut failure = None;
+    node.store().read(&requests, &mut |position, block| {
+        let written = write_leaf(file, node, &leaves[position], block);
+        match written {
+            Ok(count) => session.wrote(count),
+            Err(error) => failure = Some(error),
+        }
+    });
+    failure.map_or(Ok(()), Err)
+}
+
+fn write_leaf(
+    file: BorrowedFd<'_>,
+    node: &Node,
+    leaf: &Leaf,
+    block: Result<&[u8], StoreError>,
+) -> Result<u64, ExtractError> {
+    let block = block.map_err(ReadError::from)?;
+    let expected = node.content().data_size;
+    if block.len() > expected as usize {
+        let (score, block_type) = (leaf.score, node.content().kind.leaf_type());
+        let found = block.len();
+        let error = TreeError::TooLong { score, block_type, found, expected };
+        return Err(ReadError::Tree(error).into());
+    }
+    let length = block.len().min(usize::try_from(leaf.length).unwrap_or(usize::MAX));
+    write_all(file, &block[..length], leaf.offset).map_err(ExtractError::system("write"))?;
+    Ok(length as u64)
+}
+
+/// Refuses a file that can not fit before anything is written. Only a file larger than the free
+/// space is looked at closer: it may be mostly holes.
+fn check_space(parent: BorrowedFd<'_>, node: &Node) -> Result<(), ExtractError> {
+    let Ok(system) = fstatvfs(parent) else { return Ok(()) };
+    let free = system.f_bavail.saturating_mul(system.f_frsize);
+    if node.size() <= free || node.content().score == Score::ZERO {
+        return Ok(());
+    }
+    let mut walk = LeafWalk::new(node.content()).map_err(ReadError::from)?;
+    let (mut needed, mut leaves) = (0, Vec::new());
+    while !walk.is_done() {
+        leaves.clear();
+        walk.next_leaves(&**node.store(), 4096, &mut leaves).map_err(ReadError::from)?;
+        needed += leaves.iter().filter(|l| !l.is_hole()).map(|l| l.length).sum::<u64>();
+        if needed > free {
+            return Err(ExtractError::NoSpace { needed, free });
+        }
+    }
+    Ok(())
+}

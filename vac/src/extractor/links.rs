@@ -1,0 +1,111 @@
+//! Second and further names of files.
+//!
+//! The first name that the walk meets is made as any file. The others wait until no file is
+//! under construction, and are then linked to it: found by its path from the target down, name
+//! by name, so that no link of the file system can lead elsewhere.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{AtFlags, linkat};
+use rustix::io::Errno;
+use venti_proto::Score;
+
+use super::batch::Task;
+use super::place::Construction;
+use super::session::Session;
+use super::{ExtractError, place};
+use crate::format::FileKind;
+use crate::reader::Node;
+
+/// Names of one file have the same group and the same content.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Group {
+    number: u64,
+    score: Score,
+    size: u64,
+    kind: FileKind,
+}
+
+/// The names that the walk has met.
+#[derive(Default)]
+pub(super) struct Links<'s> {
+    /// Where the first name of each group is, below the target.
+    first: HashMap<Group, Vec<u8>>,
+    waiting: Vec<(Task<'s>, Group)>,
+}
+
+/// Further names that wait at most: each holds its directory open.
+const MOST_WAITING: usize = 400;
+
+impl<'s> Links<'s> {
+    /// Takes a further name of a file that was met before; gives back any other task.
+    pub(super) fn take(&mut self, task: Task<'s>) -> Option<Task<'s>> {
+        let Some(group) = group_of(&task.node) else { return Some(task) };
+        if let std::collections::hash_map::Entry::Vacant(vacant) = self.first.entry(group) {
+            vacant.insert(task.path());
+            return Some(task);
+        }
+        self.waiting.push((task, group));
+        None
+    }
+
+    /// Whether the waiting names should be made now.
+    pub(super) fn are_many(&self) -> bool {
+        self.waiting.len() >= MOST_WAITING
+    }
+
+    pub(super) fn are_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Makes the waiting names. No file may be under construction. Gives back those whose first
+    /// name is not there: they are to be made as files.
+    pub(super) fn make(&mut self, session: &Session<'_>, top: BorrowedFd<'_>) -> Vec<Task<'s>> {
+        let mut failed = Vec::new();
+        for (task, group) in self.waiting.drain(..) {
+            let path = task.path();
+            let linked = match self.first.get(&group) {
+                Some(first) => link(session, top, first, &task, &path),
+                None => Err(ExtractError::system("link")(Errno::NOENT)),
+            };
+            if linked.is_err() {
+                self.first.insert(group, path);
+                failed.push(task);
+            }
+        }
+        failed
+    }
+}
+
+fn group_of(node: &Node) -> Option<Group> {
+    let number = node.metadata().unix.as_ref()?.link?.group;
+    let content = node.content();
+    let kind = node.kind();
+    let (score, size) = (content.score, content.size);
+    (kind != FileKind::Directory).then_some(Group { number, score, size, kind })
+}
+
+fn link(
+    session: &Session<'_>,
+    top: BorrowedFd<'_>,
+    first: &[u8],
+    task: &Task<'_>,
+    path: &[u8],
+) -> Result<(), ExtractError> {
+    let (above, first_name) = match first.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => (&first[..slash], &first[slash + 1..]),
+        None => (&[][..], first),
+    };
+    let above = place::open_below(top, above).map_err(ExtractError::system("link"))?;
+    let first_name = place::c_name(first_name)?;
+    let name = place::c_name(task.node.name())?;
+    let parent = task.directory.as_fd();
+    let mut construction = Construction::new(parent, &name, task.directory.fresh)?;
+    construction.make("link", |at, name| {
+        linkat(&above, first_name.as_c_str(), at, name, AtFlags::empty())
+    })?;
+    construction.finish()?;
+    session.entry(path, &task.node);
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! Restores an archive into a directory, and never outside of it.
+//!
+//! One thread walks the archive, many directories with one call to the store, and makes the
+//! directories. What it finds goes in batches to workers, each of which reads the blocks of some
+//! hundred small files with one call and writes each block from where it arrived: no block is
+//! copied or handed from thread to thread. Large files are cut into segments that workers share.
+//!
+//! A directory is held open by everything that is still to be made in it, and gets its owner,
+//! mode and times when the last of them lets go: so the number of open directories is bounded by
+//! the work in flight, not by the depth of the tree.
+//!
+//! Invariants: every name of the archive is checked before it is used; every file is reached from
+//! an open directory by one name, never through a symbolic link; nothing that exists is written
+//! to, but replaced by `rename`; a file whose content could not be read is not there afterwards.
+
+mod attributes;
+mod batch;
+mod compare;
+mod delete;
+mod error;
+mod large;
+mod links;
+mod open_directory;
+mod options;
+mod owners;
+mod place;
+mod restore;
+mod selection;
+mod session;
+mod walker;
+
+pub use error::{ExtractError, Severity};
+pub use options::{ExtractOptions, Limits, Owners};
+pub use restore::restore;
+pub use selection::Selection;
+pub use session::{Observer, Silent, Summary};

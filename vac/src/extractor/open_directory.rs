@@ -1,0 +1,97 @@
+//! A directory of the target, open for as long as something is still to be made in it.
+
+use std::collections::HashSet;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rustix::fs::{Mode, mkdirat};
+use rustix::io::Errno;
+
+use super::session::Session;
+use super::{ExtractError, attributes, place};
+use crate::reader::Node;
+
+/// Held by everything that is still to be made in the directory. When the last holder lets go,
+/// the directory gets owner, mode, attributes and times: nothing changes in it any more then.
+pub(super) struct OpenDirectory<'s> {
+    session: &'s Session<'s>,
+    file: OwnedFd,
+    /// Below the target, without a slash at the end; empty for the target itself.
+    pub(super) path: Vec<u8>,
+    /// Made by this restore: whatever is in it is from the archive.
+    pub(super) fresh: bool,
+    /// Directories above it.
+    pub(super) depth: u64,
+    /// What to apply at the end; `None` for the target itself, which stays as it is.
+    node: Option<Node>,
+    /// Names made here already, where the file system can not tell that from what was there.
+    names: Mutex<HashSet<Vec<u8>>>,
+}
+
+impl<'s> OpenDirectory<'s> {
+    /// The target.
+    pub(super) fn top(session: &'s Session<'s>, file: OwnedFd) -> OpenDirectory<'s> {
+        let names = Mutex::new(HashSet::new());
+        OpenDirectory { session, file, path: Vec::new(), fresh: false, depth: 0, node: None, names }
+    }
+
+    /// Makes a directory in this one, or opens the one that is there.
+    pub(super) fn child(
+        &self,
+        name: &[u8],
+        node: Option<Node>,
+    ) -> Result<Arc<OpenDirectory<'s>>, ExtractError> {
+        let path = self.path_of(name);
+        let c_name = place::c_name(name)?;
+        let fresh = match mkdirat(&self.file, c_name.as_c_str(), Mode::RWXU) {
+            Ok(()) => true,
+            Err(Errno::EXIST) if self.fresh => return Err(ExtractError::Duplicate),
+            Err(Errno::EXIST) => false,
+            Err(errno) => return Err(ExtractError::system("make the directory")(errno)),
+        };
+        let file = place::open_directory(self.file.as_fd(), &c_name)
+            .map_err(ExtractError::system("open the directory"))?;
+        let (session, depth, names) = (self.session, self.depth + 1, Mutex::default());
+        Ok(Arc::new(OpenDirectory { session, file, path, fresh, depth, node, names }))
+    }
+
+    /// The path of a name in this directory.
+    pub(super) fn path_of(&self, name: &[u8]) -> Vec<u8> {
+        let mut path = Vec::with_capacity(self.path.len() + 1 + name.len());
+        path.extend_from_slice(&self.path);
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(name);
+        path
+    }
+
+    /// Notes that a name is made here, and refuses one that was made before.
+    pub(super) fn claim(&self, name: &[u8]) -> Result<(), ExtractError> {
+        // In a directory of our own the file system notices.
+        if self.fresh || self.names.lock().insert(name.to_vec()) {
+            return Ok(());
+        }
+        Err(ExtractError::Duplicate)
+    }
+
+    /// Whether the archive has this name here.
+    pub(super) fn has_claimed(&self, name: &[u8]) -> bool {
+        self.names.lock().contains(name)
+    }
+}
+
+impl AsFd for OpenDirectory<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl Drop for OpenDirectory<'_> {
+    fn drop(&mut self) {
+        if let Some(node) = &self.node {
+            attributes::apply_open(self.session, self.file.as_fd(), &self.path, node, None);
+        }
+    }
+}
