@@ -45,7 +45,7 @@ fn converse(mut stream: TcpStream, store: &MemoryStore) {
             let responder = session.responder();
             while let Some(request) = session.next_request(&mut input, &mut output).expect("valid")
             {
-                answer(store, &responder, request, &mut output);
+                answer(store, &responder, &request, &mut output);
             }
         }
         let left = input.len();
@@ -53,8 +53,8 @@ fn converse(mut stream: TcpStream, store: &MemoryStore) {
     }
 }
 
-fn answer(store: &MemoryStore, responder: &Responder, request: Request<'_>, output: &mut Vec<u8>) {
-    match request {
+fn answer(store: &MemoryStore, responder: &Responder, request: &Request<'_>, output: &mut Vec<u8>) {
+    match *request {
         Request::Read { tag, block, count } => {
             store.read(&[block], &mut |_, found| match found {
                 Ok(data) => responder.read(tag, count, data, output),
@@ -69,7 +69,8 @@ fn answer(store: &MemoryStore, responder: &Responder, request: Request<'_>, outp
             responder.write(tag, batch.scores()[0], output);
         }
         Request::Sync { tag } => responder.sync(tag, output),
-        Request::Goodbye => {}
+        // Nobody here asks for roots.
+        Request::Roots { .. } | Request::Goodbye => {}
     }
 }
 
