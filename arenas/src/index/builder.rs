@@ -4,12 +4,14 @@
 //! filter needs while it is built (about 24 bytes an entry). The header is written last, the file
 //! is synced once, and only then may a manifest name it.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::entry::{ENTRY_SIZE, KEY_SIZE, RawEntry, RawKey, filter_key, prefix};
 use super::error::IndexError;
 use super::filter::Filter;
 use super::layout::{HEADER_PAGES, RunHeader, SegmentRow, page_offset, whole_pages};
+use super::make_directory;
 use super::manifest::RunRecord;
 use super::page::{self, PAGE_ENTRIES, PAGE_SIZE, Page, RunIdentity};
 use crate::disk::{Disk, DiskFile, OpenMode, write_all_at};
@@ -48,9 +50,16 @@ struct OpenSegment {
 }
 
 impl RunBuilder {
-    /// Makes the file of the run.
+    /// Makes the file of the run, and the directory if somebody took it away.
     pub(super) fn create(disk: &dyn Disk, record: RunRecord) -> Result<RunBuilder, IndexError> {
-        let file = disk.open(&names::run(record.number), OpenMode::Create)?;
+        let name = names::run(record.number);
+        let file = match disk.open(&name, OpenMode::Create) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                make_directory(disk)?;
+                disk.open(&name, OpenMode::Create)?
+            }
+            opened => opened?,
+        };
         Ok(RunBuilder {
             identity: record.identity(),
             record,

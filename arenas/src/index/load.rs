@@ -9,7 +9,7 @@ use super::error::{Damage, IndexError};
 use super::manifest::{Manifest, RunRecord};
 use super::run::Run;
 use super::stats::{Counters, add};
-use super::writer::Writer;
+use super::writer::{Writer, removed};
 use crate::disk::Disk;
 use crate::names;
 
@@ -29,16 +29,18 @@ pub(super) fn load(
     let mut attempt = 1;
     loop {
         let files = match disk.list(names::INDEX) {
-            Err(error) if read_only && error.kind() == ErrorKind::NotFound => Vec::new(),
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             listed => listed?,
         };
-        let manifest = Manifest::read(disk).unwrap_or_else(|damage| {
+        let manifest = Manifest::read(disk);
+        let readable = manifest.is_ok();
+        let manifest = manifest.unwrap_or_else(|damage| {
             tracing::warn!(%damage, "index manifest is damaged, rebuilding the index");
             None
         });
         let manifest = manifest.unwrap_or_default();
+        let named: Vec<u32> = manifest.runs.iter().map(|record| record.number).collect();
         let sequence = manifest.sequence;
-        let listed = manifest.runs.iter().map(|record| record.number).max();
         let (runs, dropped) = open_runs(disk, manifest, &sealed, opened);
         let vanished = dropped.iter().any(is_missing);
         if read_only && vanished && attempt < ATTEMPTS {
@@ -47,9 +49,15 @@ pub(super) fn load(
         }
         add(&counters.runs_dropped, dropped.len() as u64);
         let present = files.iter().filter_map(|file| names::parse_run(file)).max();
-        let highest = listed.max(present).unwrap_or(0);
+        let highest = named.iter().copied().max().max(present).unwrap_or(0);
         let next_run = highest.saturating_add(1);
-        let garbage = if read_only { Vec::new() } else { leftovers(&files, &runs) };
+        let mut garbage = if read_only { Vec::new() } else { leftovers(&files, &runs) };
+        // What a crash left over goes at once, the disk may be full; but what a manifest names
+        // that may only be unreadable just now, or not be durable yet, waits for the next one.
+        if readable && !garbage.is_empty() && disk.sync_dir(names::INDEX).is_ok() {
+            let unnamed = |name: &String| !named.iter().any(|run| names::run(*run) == *name);
+            garbage.retain(|name| !(unnamed(name) && removed(disk, name)));
+        }
         return Ok(Writer { sealed, runs, sequence, next_run, garbage });
     }
 }

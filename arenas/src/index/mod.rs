@@ -38,7 +38,7 @@ use self::merge::{Merge, Step};
 use self::run::Run;
 use self::stats::{Counters, add};
 use self::writer::{Snapshot, Writer};
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskResult};
 use crate::names;
 
 pub use self::entry::{IndexEntry, Location};
@@ -92,7 +92,8 @@ impl Index {
     /// that cover an arena that is not among `sealed` or is another one, are dropped.
     ///
     /// # Errors
-    /// [`IndexError::Disk`] if the directory can not be made or listed. Damage is no error.
+    /// [`IndexError::Disk`] if the directory can not be listed. Damage is no error, and no
+    /// directory is none either.
     pub fn open(
         disk: Arc<dyn Disk>,
         sealed: &[SealedArena],
@@ -103,9 +104,11 @@ impl Index {
             merge_factor: options.merge_factor.max(2),
             ..options
         };
-        if !options.read_only {
-            disk.create_dir(names::INDEX)?;
-            disk.sync_dir(names::ROOT)?;
+        if !options.read_only
+            && let Err(error) = make_directory(&*disk)
+        {
+            // A full disk must not keep a store from being read.
+            tracing::warn!(%error, "the index has no directory yet");
         }
         let counters = Counters::default();
         let writer = load(&*disk, sealed, &[], options.read_only, &counters)?;
@@ -158,10 +161,7 @@ impl Index {
         drop(entries);
         match written.and_then(|record| self.install(record, &[])) {
             Ok(_) => Ok(()),
-            Err(error) => {
-                self.discard(names::run(number));
-                self.leave_uncovered(arena, error)
-            }
+            Err(error) => self.leave_uncovered(arena, error),
         }
     }
 
@@ -189,13 +189,16 @@ impl Index {
                 return Ok(true);
             }
             Ok(Step::Finished { record, inputs }) => self.install(record, &inputs),
-            Ok(Step::Damaged) => Ok(false),
-            Err(error) => Err(error),
+            Ok(Step::Damaged) => {
+                self.retire_damaged();
+                self.remove_unlisted(name);
+                Ok(false)
+            }
+            Err(error) => {
+                self.remove_unlisted(name);
+                Err(error)
+            }
         };
-        if !matches!(installed, Ok(true)) {
-            self.discard(name);
-            self.retire_damaged();
-        }
         add(&self.counters.merges, u64::from(installed?));
         Ok(merge::choose(&self.writer.lock().runs, self.options.merge_factor).is_some())
     }
@@ -234,6 +237,12 @@ impl Index {
         self.counters.report(&mut stats);
         stats
     }
+}
+
+/// Makes the directory of the index, durably.
+fn make_directory(disk: &dyn Disk) -> DiskResult<()> {
+    disk.create_dir(names::INDEX)?;
+    disk.sync_dir(names::ROOT)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::merge::{self, Merge};
 use super::run::Run;
 use super::stats::add;
 use super::{Index, IndexEntry, SealedArena};
+use crate::disk::Disk;
 use crate::names;
 
 /// What changes when runs come and go; guards the manifest.
@@ -58,20 +59,25 @@ impl Index {
         if covered { Ok(None) } else { writer.take_number().map(Some) }
     }
 
+    /// Writes a run; if that fails, nothing of it stays.
     pub(super) fn write_run(
         &self,
         record: RunRecord,
         entries: &[IndexEntry],
     ) -> Result<RunRecord, IndexError> {
-        let mut builder = RunBuilder::create(&*self.disk, record)?;
-        for entry in entries {
-            builder.push(&entry.encode())?;
+        let name = names::run(record.number);
+        let written = RunBuilder::create(&*self.disk, record).and_then(|mut builder| {
+            entries.iter().try_for_each(|entry| builder.push(&entry.encode()))?;
+            builder.finish()
+        });
+        if written.is_err() {
+            self.remove_unlisted(name);
         }
-        builder.finish()
+        written
     }
 
     /// Lists a written run in a new manifest, in the place of `replaced`, and lets lookups see it.
-    /// Returns `false`, having done nothing, if one of `replaced` was dropped meanwhile: what it
+    /// Returns `false`, having removed it, if one of `replaced` was dropped meanwhile: what it
     /// said is not to be believed, wherever it was copied to.
     pub(super) fn install(
         &self,
@@ -79,17 +85,28 @@ impl Index {
         replaced: &[Arc<Run>],
     ) -> Result<bool, IndexError> {
         let number = record.number;
-        let run = Run::open(&*self.disk, record)
-            .map_err(|damage| IndexError::Unreadable { run: number, damage })?;
+        let run = match Run::open(&*self.disk, record) {
+            Ok(run) => run,
+            Err(damage) => {
+                self.remove_unlisted(names::run(number));
+                return Err(IndexError::Unreadable { run: number, damage });
+            }
+        };
         let mut writer = self.writer.lock();
         let mut runs = writer.runs.clone();
         runs.retain(|run| !replaced.iter().any(|old| Arc::ptr_eq(run, old)));
         if runs.len() + replaced.len() != writer.runs.len() {
+            drop(writer);
+            self.remove_unlisted(names::run(number));
             return Ok(false);
         }
         runs.push(Arc::new(run));
-        self.commit(&mut writer, runs)?;
-        Ok(true)
+        let committed = self.commit(&mut writer, runs);
+        if committed.is_err() {
+            // The manifest that names it may be the one that is found: it stays until the next.
+            writer.garbage.push(names::run(number));
+        }
+        committed.map(|()| true)
     }
 
     /// Makes `runs` the runs that count, on the disk first.
@@ -111,11 +128,7 @@ impl Index {
         writer.runs = runs;
         self.publish(writer);
         // A file that stays is removed by the next commit, or the next that opens the index.
-        let disk = &self.disk;
-        writer.garbage.retain(|name| match disk.remove(name) {
-            Err(error) => error.kind() != ErrorKind::NotFound,
-            Ok(()) => false,
-        });
+        writer.garbage.retain(|name| !removed(&*self.disk, name));
         Ok(())
     }
 
@@ -155,15 +168,17 @@ impl Index {
         match RunBuilder::create(&*self.disk, record) {
             Ok(builder) => Ok(Some(Merge::new(inputs, builder))),
             Err(error) => {
-                self.discard(names::run(number));
+                self.remove_unlisted(names::run(number));
                 Err(error)
             }
         }
     }
 
-    /// Leaves the file of a run that will not be installed to the next commit.
-    pub(super) fn discard(&self, name: String) {
-        self.writer.lock().garbage.push(name);
+    /// Removes the file of a run that no manifest ever named, at once: the disk may be full.
+    pub(super) fn remove_unlisted(&self, name: String) {
+        if !removed(&*self.disk, &name) {
+            self.writer.lock().garbage.push(name);
+        }
     }
 
     /// Counts `arena` among the sealed ones though it could not be added.
@@ -197,5 +212,13 @@ impl Writer {
         let number = self.next_run;
         self.next_run = number.checked_add(1).ok_or(IndexError::TooLarge { entries: 0 })?;
         Ok(number)
+    }
+}
+
+/// Removes a file; whether it is gone.
+pub(super) fn removed(disk: &dyn Disk, name: &str) -> bool {
+    match disk.remove(name) {
+        Err(error) => error.kind() == ErrorKind::NotFound,
+        Ok(()) => true,
     }
 }

@@ -97,3 +97,47 @@ fn a_full_disk_leaves_arenas_unknown_until_there_is_room() {
     assert!(look_up(&index, &entries).iter().all(|l| matches!(l, Lookup::Found(_))));
     assert_eq!(disk.names().len() as u64, index.stats().runs + 1);
 }
+
+/// A merge that runs out of space gives back what it took, and goes through when there is room.
+#[test]
+fn a_merge_without_room_leaves_no_file() {
+    let (disk, sealed, all) = example(3, 1000, false);
+    let index = open(&disk, &sealed, SMALL);
+    let files = disk.names();
+    let used: usize = files.iter().map(|name| disk.contents(name).unwrap().len()).sum();
+    disk.set_capacity(Some(used + 30_000));
+    let failed = (0..20).any(|_| index.maintain().is_err());
+    assert!(failed, "a merge needs room for its result");
+    assert_eq!(disk.names(), files);
+    assert!(look_up(&index, &all).iter().all(|l| matches!(l, Lookup::Found(_))));
+    disk.set_capacity(None);
+    while index.maintain().unwrap() {}
+    assert_eq!(index.stats().runs, 1);
+}
+
+#[test]
+fn what_a_killed_merge_left_is_removed_at_open() {
+    let (disk, sealed, all) = example(3, 500, false);
+    let index = open(&disk, &sealed, SMALL);
+    assert!(index.maintain().unwrap(), "the merge is under way");
+    let killed = disk.kill();
+    assert_eq!(killed.names().len(), 5);
+    let index = open(&killed, &sealed, SMALL);
+    assert_eq!(killed.names().len(), 4);
+    assert!(look_up(&index, &all).iter().all(|l| matches!(l, Lookup::Found(_))));
+}
+
+/// No directory, and none can be made: the store can be read, and the index comes with the room.
+#[test]
+fn an_index_without_a_directory_comes_later() {
+    let disk = SimDisk::new(1);
+    let (one, entries) = arena(1, 100);
+    disk.set_faults(Some(FaultPlan { after: 0, fault: Fault::Full, forever: false }));
+    let index = open(&disk, &[one], SMALL);
+    disk.set_faults(None);
+    assert!(disk.list(names::INDEX).is_err(), "there is no directory");
+    assert!(look_up(&index, &entries).iter().all(|l| *l == Lookup::Unknown));
+    index.add_arena(one, entries.clone()).unwrap();
+    let index = open(&disk.crash(1), &[one], SMALL);
+    assert!(look_up(&index, &entries).iter().all(|l| matches!(l, Lookup::Found(_))));
+}
