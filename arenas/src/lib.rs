@@ -16,6 +16,7 @@ mod log;
 pub mod names;
 mod rebuild;
 mod recovery;
+pub mod roots_log;
 mod store;
 
 pub use environment::{Environment, ScriptedEnvironment, SystemEnvironment};

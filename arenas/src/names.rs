@@ -11,6 +11,12 @@ pub const INDEX: &str = "index";
 pub const INDEX_MANIFEST: &str = "index/manifest";
 /// Where [`INDEX_MANIFEST`] is written before it is renamed into place.
 pub const INDEX_MANIFEST_TEMPORARY: &str = "index/manifest.new";
+/// Directory of the log of roots.
+pub const ROOTS: &str = "roots";
+/// The log of roots.
+pub const ROOTS_LOG: &str = "roots/log";
+/// Where a rebuilt log of roots is written before it is renamed into place.
+pub const ROOTS_LOG_TEMPORARY: &str = "roots/log.new";
 /// The store's own directory.
 pub const ROOT: &str = "";
 /// Held with `flock` by the one process that writes.

@@ -1,0 +1,275 @@
+//! The log of named roots that a store owns: append-only, chained, sealed.
+//!
+//! Each record is in the file `roots/log` and, as two blocks, in the store itself; docs/roots.md
+//! has the formats, the order of writing and the table of recovery. The file is what is read; the
+//! blocks are what it is rebuilt from.
+//!
+//! Invariants: `State::records` is what the file holds, in order of sequence numbers, and nothing
+//! is in it that the file does not have durably. A failed write or sync latches: nothing is
+//! recorded any more until the store is opened again, and what was recorded stays readable.
+//! One lock, held while a record is written: records are rare, and their order is their chain.
+
+mod file;
+mod rebuild;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use venti_proto::roots::{
+    HostName, MAX_PAGE, NewRoot, RootLog, RootLogError, RootPage, RootQuery, RootRecord, Seal,
+};
+use venti_proto::{
+    BlockBatch, BlockRequest, BlockStore, BlockType, Presence, Root, Score, StoreError,
+};
+
+use crate::disk::{Disk, DiskError, DiskFile, write_all_at};
+use file::Loaded;
+
+/// The kind of the root blocks that lead to records.
+pub const RECORD_KIND: &[u8] = b"root-record";
+
+/// Gives every root block of the store, newest first, until it is told to stop.
+pub type ScanRoots<'a> = dyn FnMut(&mut dyn FnMut(&Root) -> bool) -> Result<(), StoreError> + 'a;
+
+/// How a log is opened.
+pub struct RootsLogOptions {
+    /// The identity of the store: nobody else knows it, so nobody else can seal.
+    pub identity: [u8; 16],
+    /// Nothing is written, not even to repair the file.
+    pub read_only: bool,
+    /// The IANA name of the zone that days are cut in.
+    pub time_zone: String,
+    /// Nanoseconds since 1970, UTC.
+    pub clock: Arc<dyn Fn() -> i64 + Send + Sync>,
+}
+
+/// What was found when a log was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RootsLogReport {
+    /// Records in the log.
+    pub records: u64,
+    /// The file was missing or damaged, and was rebuilt from the blocks.
+    pub rebuilt: bool,
+    /// Records that are known to have been there and are lost.
+    pub missing: u64,
+}
+
+/// A store's log of roots.
+pub struct RootsLog {
+    blocks: Arc<dyn BlockStore>,
+    key: [u8; 32],
+    options: RootsLogOptions,
+    report: RootsLogReport,
+    state: Mutex<State>,
+    grown: Condvar,
+}
+
+struct State {
+    /// `None` if the log may not be written.
+    file: Option<Arc<dyn DiskFile>>,
+    /// Bytes in the file.
+    length: u64,
+    records: Vec<RootRecord>,
+    /// Positions in `records`, oldest first.
+    by_host: HashMap<HostName, Vec<usize>>,
+    /// Where the records begin in `records` whose blocks may not be durable yet.
+    unwritten: usize,
+    /// Why nothing can be recorded any more.
+    failed: Option<String>,
+}
+
+impl RootsLog {
+    /// Opens the log on `disk`, making or rebuilding it if need be: `scan` is only called then.
+    ///
+    /// # Errors
+    /// If the disk or the store can not be read, or a repair can not be written.
+    pub fn open(
+        disk: &dyn Disk,
+        blocks: Arc<dyn BlockStore>,
+        options: RootsLogOptions,
+        scan: &mut ScanRoots<'_>,
+    ) -> Result<RootsLog, RootLogError> {
+        let key = blake3::derive_key("venti roots v1", &options.identity);
+        let Loaded { mut records, whole } = file::load(disk, &key)?;
+        let mut report = RootsLogReport::default();
+        if !whole {
+            let rebuilt = rebuild::rebuild(&*blocks, &key, records, scan)?;
+            report = RootsLogReport { rebuilt: true, missing: rebuilt.missing, records: 0 };
+            records = rebuilt.records;
+            if !options.read_only {
+                file::replace(disk, &records).map_err(|error| io(&error))?;
+            }
+        }
+        report.records = records.len() as u64;
+        let (file, length) = if options.read_only {
+            (None, 0)
+        } else {
+            let (file, length) = file::open(disk).map_err(|error| io(&error))?;
+            (Some(file), length)
+        };
+        let mut by_host: HashMap<HostName, Vec<usize>> = HashMap::new();
+        for (position, record) in records.iter().enumerate() {
+            by_host.entry(record.root.host.clone()).or_default().push(position);
+        }
+        // A crash between the two syncs can have lost the blocks of the last record only.
+        let unwritten = records.len().saturating_sub(1);
+        let state = State { file, length, records, by_host, unwritten, failed: None };
+        let log = RootsLog {
+            blocks,
+            key,
+            options,
+            report,
+            state: Mutex::new(state),
+            grown: Condvar::new(),
+        };
+        log.repair_last()?;
+        Ok(log)
+    }
+
+    /// What was found when the log was opened.
+    #[must_use]
+    pub fn report(&self) -> RootsLogReport {
+        self.report
+    }
+
+    /// Writes the blocks of the last record again if they are not there.
+    fn repair_last(&self) -> Result<(), RootLogError> {
+        let mut state = self.state.lock();
+        if state.file.is_none() || state.records.is_empty() {
+            return Ok(());
+        }
+        let batch = record_blocks(&state.records[state.unwritten..])?.hash();
+        let wanted: Vec<_> = batch.iter().map(|block| BlockRequest::from(&block)).collect();
+        if self.blocks.probe(&wanted)?.contains(&Presence::Absent) {
+            self.blocks.write(&batch)?;
+            self.blocks.sync()?;
+        }
+        state.unwritten = state.records.len();
+        Ok(())
+    }
+
+    fn next_record(&self, state: &State, root: &NewRoot) -> RootRecord {
+        let last = state.records.last();
+        let mut record = RootRecord {
+            sequence: state.next(),
+            // Clocks go back; the order of the log does not.
+            time: (self.options.clock)().max(last.map_or(i64::MIN, |last| last.time)),
+            root: root.clone(),
+            previous: last.map_or([0; 32], |last| last.seal),
+            seal: [0; 32],
+        };
+        record.seal = seal(&self.key, &record);
+        record
+    }
+}
+
+/// The seal that a record must have.
+fn seal(key: &[u8; 32], record: &RootRecord) -> Seal {
+    *blake3::keyed_hash(key, &record.encode_unsealed()).as_bytes()
+}
+
+fn io(error: &DiskError) -> RootLogError {
+    RootLogError::Store(StoreError::Io { detail: error.to_string() })
+}
+
+/// The blocks of records: each record, and the root block that leads to it.
+fn record_blocks(records: &[RootRecord]) -> Result<BlockBatch, RootLogError> {
+    let mut batch = BlockBatch::default();
+    for record in records {
+        let bytes = record.encode();
+        batch.push(BlockType::DATA, &bytes);
+        let host = record.root.host.as_str().as_bytes();
+        let name = host[..host.len().min(127)].to_vec();
+        let root = Root { name, kind: RECORD_KIND.to_vec(), ..Root::vac(Score::of(&bytes), 8192) };
+        let root = root.encode();
+        let root = root.map_err(|error| RootLogError::Damaged { detail: error.to_string() })?;
+        batch.push(BlockType::ROOT, &root);
+    }
+    Ok(batch)
+}
+
+impl State {
+    fn next(&self) -> u64 {
+        self.records.last().map_or(0, |last| last.sequence + 1)
+    }
+
+    /// Appends a record to the file and makes it durable; then it is one of the records.
+    fn append(&mut self, record: RootRecord) -> Result<(), RootLogError> {
+        let read_only = |detail: &str| StoreError::ReadOnly { detail: detail.to_owned() };
+        if let Some(failed) = &self.failed {
+            return Err(read_only(failed).into());
+        }
+        let Some(file) = &self.file else { return Err(read_only("it was opened so").into()) };
+        let bytes = record.encode();
+        let written = write_all_at(&**file, &bytes, self.length);
+        if let Err(error) = written.and_then(|()| file.sync_data()) {
+            // A full disk may have room again later, if nothing of this record stays.
+            let undone = error.is_full() && file.set_len(self.length).is_ok();
+            if !undone {
+                self.failed = Some(error.to_string());
+            }
+            return Err(io(&error));
+        }
+        self.length += bytes.len() as u64;
+        let position = self.records.len();
+        self.by_host.entry(record.root.host.clone()).or_default().push(position);
+        self.records.push(record);
+        Ok(())
+    }
+
+    /// The newest records that are wanted, newest first.
+    fn select(&self, query: &RootQuery) -> Vec<RootRecord> {
+        let limit = usize::from(query.limit.min(MAX_PAGE));
+        let end = |position: &usize| self.records[*position].sequence < query.end;
+        let wanted = |position: usize| Some(&self.records[position]).filter(|r| query.wants(r));
+        match &query.host {
+            Some(host) => {
+                let positions = self.by_host.get(host).map_or(&[][..], Vec::as_slice);
+                let positions = &positions[..positions.partition_point(end)];
+                positions.iter().rev().filter_map(|p| wanted(*p)).take(limit).cloned().collect()
+            }
+            None => {
+                let end = self.records.partition_point(|record| record.sequence < query.end);
+                (0..end).rev().filter_map(wanted).take(limit).cloned().collect()
+            }
+        }
+    }
+}
+
+impl RootLog for RootsLog {
+    fn record(&self, root: &NewRoot) -> Result<RootRecord, RootLogError> {
+        let request = BlockRequest { score: root.score, block_type: BlockType::ROOT };
+        if self.blocks.probe(&[request])? != [Presence::Present] {
+            let BlockRequest { score, block_type } = request;
+            return Err(StoreError::NotFound { score, block_type }.into());
+        }
+        let mut state = self.state.lock();
+        let record = self.next_record(&state, root);
+        state.append(record.clone())?;
+        let batch = record_blocks(&state.records[state.unwritten..])?.hash();
+        self.blocks.write(&batch)?;
+        self.blocks.sync()?;
+        state.unwritten = state.records.len();
+        self.grown.notify_all();
+        Ok(record)
+    }
+
+    fn list(&self, query: &RootQuery) -> Result<RootPage, RootLogError> {
+        let state = self.state.lock();
+        Ok(RootPage {
+            records: state.select(query),
+            next: state.next(),
+            time_zone: self.options.time_zone.clone(),
+        })
+    }
+
+    fn watch(&self, known: u64, time: Duration) -> Result<u64, RootLogError> {
+        let mut state = self.state.lock();
+        self.grown.wait_while_for(&mut state, |state| state.next() <= known, time);
+        Ok(state.next())
+    }
+}
