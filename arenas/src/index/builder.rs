@@ -116,6 +116,12 @@ impl RunBuilder {
         self.segment.is_none()
     }
 
+    /// Makes what was written durable, so that the end of a large run does not find all of it in
+    /// memory and hold up everybody else's syncs.
+    pub(super) fn sync(&self) -> Result<(), IndexError> {
+        Ok(self.file.sync_data()?)
+    }
+
     /// Writes what is left and makes the whole file durable.
     pub(super) fn finish(mut self) -> Result<RunRecord, IndexError> {
         self.end_segment()?;

@@ -82,6 +82,7 @@ impl Merge {
                 return Ok(Step::Damaged);
             }
             if self.builder.is_between_segments() {
+                self.builder.sync()?;
                 return Ok(Step::Paused(self));
             }
         }

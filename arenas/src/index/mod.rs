@@ -44,7 +44,6 @@ use crate::names;
 pub use self::entry::{IndexEntry, Location};
 pub use self::error::{Damage, IndexError};
 pub use self::lookup::Lookup;
-pub use self::page::RunIdentity;
 pub use self::stats::IndexStats;
 
 /// A sealed arena as its footer describes it.

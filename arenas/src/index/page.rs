@@ -25,7 +25,7 @@ pub(super) type Page = [u8; PAGE_SIZE];
 /// What a run is a function of: the arenas it covers and how it was cut (docs/store-format.md,
 /// "Run identity"). Two runs with one identity hold the same bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RunIdentity(pub(super) [u8; 16]);
+pub(super) struct RunIdentity(pub(super) [u8; 16]);
 
 /// The checksum of `bytes` as the part of run `identity` that starts at page `number`.
 pub(super) fn checksum(identity: RunIdentity, number: u64, bytes: &[u8]) -> u32 {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::manifest::{Manifest, RunRecord};
+use super::page::RunIdentity;
 use super::*;
 
 /// Nothing that is there is called absent, and no place is given that is not true.
