@@ -10,3 +10,5 @@ mod roots;
 mod serving;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tls;

@@ -7,7 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use venti_proto::{Message, Score, Tag, Version};
+use venti_proto::client::Client;
+use venti_proto::{Message, Score, Tag, Version, conformance};
 use venti_server::limits::Limits;
 
 use crate::support::{Peer, TestEngine, TestServer, config};
@@ -170,4 +171,14 @@ fn what_was_received_is_finished_before_the_server_ends() {
     let done = server.join().unwrap();
     assert_eq!((done.writes, done.open_connections), (200, 0));
     assert_eq!(engine.blocks.len(), 200);
+}
+
+#[test]
+fn a_store_behind_a_connection_behaves_as_every_store() {
+    let (server, _) = TestServer::with_limits(Limits::default());
+    let address = server.addresses[0].parse().unwrap();
+    for (connections, seed) in [(1, 1), (3, 2)] {
+        let client = Client::connect_many(&address, connections).unwrap();
+        conformance::check(&client, seed).unwrap();
+    }
 }
