@@ -32,7 +32,7 @@ use venti_proto::address::Address;
 use crate::limits::Limits;
 use crate::memory::MemoryPlan;
 use connection::Connection;
-pub use engine::{Engine, UnverifiedBlock};
+pub use engine::Engine;
 pub use listener::ListenError;
 use listener::{Accepted, Listener};
 pub use metrics::{Metrics, Snapshot};

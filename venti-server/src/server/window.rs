@@ -5,7 +5,7 @@
 //! buffer, then its probes, then its reads in slices; the sync comes last, and so covers
 //! everything that the connection sent before it. Replies may come in any order by tag.
 
-use crate::server::engine::UnverifiedBlock;
+use arenas::UnverifiedBlock;
 use venti_proto::roots::RootRequest;
 use venti_proto::session::{Request, Responder, ServerSession, SessionError};
 use venti_proto::{BlockRequest, Score, StoreError, Tag};

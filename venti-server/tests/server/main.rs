@@ -5,6 +5,8 @@ mod golden;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod program;
+#[cfg(test)]
 mod roots;
 #[cfg(test)]
 mod serving;

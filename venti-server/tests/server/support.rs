@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use arenas::UnverifiedBlock;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -17,7 +18,7 @@ use venti_proto::{
 use venti_server::limits::Limits;
 use venti_server::memory::MemoryPlan;
 use venti_server::server::{
-    Engine, ServeError, Server, ServerConfig, ShutdownHandle, Snapshot, UnverifiedBlock, shutdown,
+    Engine, ServeError, Server, ServerConfig, ShutdownHandle, Snapshot, shutdown,
 };
 
 /// How long a test waits for what must happen, before it fails.

@@ -78,7 +78,9 @@ fn client(
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
             let chain = vec![CertificateDer::from_pem_file(certificate).unwrap()];
-            builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(key).unwrap()).unwrap()
+            builder
+                .with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(key).unwrap())
+                .unwrap()
         }
     };
     let name = "localhost".try_into().unwrap();
@@ -147,5 +149,7 @@ fn files_that_can_not_be_used_are_named() {
     assert!(matches!(load(&key, &key), TlsError::NoCertificate { path } if path == key));
     assert!(matches!(load(&certificate, &certificate), TlsError::File { .. }));
     assert!(matches!(load(&certificate, &other_key), TlsError::Unusable { .. }));
-    assert!(TlsFiles { tls_cert: None, tls_key: None, tls_client_ca: None }.load().unwrap().is_none());
+    assert!(
+        TlsFiles { tls_cert: None, tls_key: None, tls_client_ca: None }.load().unwrap().is_none()
+    );
 }

@@ -1,0 +1,138 @@
+//! `venti serve`: the server.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arenas::{Store, StoreOptions};
+use venti_proto::address::Address;
+
+use crate::commands::output;
+use crate::limits::Limits;
+use crate::memory::{MemoryPlan, default_memory};
+use crate::outcome::{Failure, Outcome};
+use crate::server::{
+    ServeError, Server, ServerConfig, Shutdown, ShutdownHandle, TlsFiles, notify, shutdown,
+};
+use crate::size::{Size, human};
+
+/// Serve a store
+///
+/// Creates the store if there is none. The addresses that are listened on are printed, one a
+/// line. SIGTERM and SIGINT finish what was received, make it durable and end; a second one ends
+/// at once.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "Serve this machine only, and nobody else:\n\n    \
+    venti serve /srv/venti\n\n\
+    Serve a network under TLS, with status pages for this machine:\n\n    \
+    venti serve /srv/venti --listen '*' --tls-cert cert.pem --tls-key key.pem \
+    --http 127.0.0.1:8017")]
+pub struct Arguments {
+    /// Directory of the store
+    #[arg(value_name = "STORE")]
+    store: PathBuf,
+
+    /// Where to listen: host, host:port, tcp!host!port, or unix:/path; may be given repeatedly
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:17034")]
+    listen: Vec<Address>,
+
+    /// Memory to use; by default a quarter of the machine's
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<Size>,
+
+    /// Take no writes; another process may be writing the store
+    #[arg(long)]
+    read_only: bool,
+
+    /// Status pages over HTTP: /, /metrics, /healthz, /stats.json
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<Address>,
+
+    /// Mode of Unix sockets, octal
+    #[arg(long, value_name = "MODE", default_value = "600", value_parser = octal)]
+    socket_mode: u32,
+
+    #[command(flatten)]
+    tls: TlsFiles,
+
+    #[command(flatten)]
+    limits: Limits,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<Outcome, Failure> {
+    let total = arguments.memory.unwrap_or_else(default_memory);
+    let memory = MemoryPlan::divide(total).map_err(|detail| Failure::Usage { detail })?;
+    let tls = arguments.tls.load().map_err(ServeError::from)?;
+    let options = StoreOptions {
+        create: !arguments.read_only,
+        read_only: arguments.read_only,
+        memory: memory.store,
+        ..StoreOptions::default()
+    };
+    let store = Store::open_path(&arguments.store, options)
+        .map_err(|source| Failure::Open { path: arguments.store.clone(), source })?;
+    tracing::info!(store = %arguments.store.display(), memory = %human(total.0), "store opened");
+    let config = ServerConfig {
+        listen: arguments.listen,
+        socket_mode: arguments.socket_mode,
+        http: arguments.http,
+        tls,
+        limits: arguments.limits,
+        memory,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| ServeError::System { action: "starting threads", source })?;
+    let (handle, shutdown) = shutdown();
+    let engine = Arc::new(store.clone());
+    let served = runtime.block_on(serve(engine, config, &handle, shutdown));
+    runtime.shutdown_background();
+    let closed = store.close();
+    served?;
+    closed?;
+    notify("STATUS=stopped");
+    Ok(Outcome::Complete)
+}
+
+async fn serve(
+    engine: Arc<Store>,
+    config: ServerConfig,
+    handle: &ShutdownHandle,
+    shutdown: Shutdown,
+) -> Result<(), Failure> {
+    handle
+        .on_signals()
+        .map_err(|source| ServeError::System { action: "taking signals", source })?;
+    let server = Server::bind(engine, config, shutdown).await?;
+    for address in server.addresses()? {
+        output(format!("listening on {address}\n").as_bytes())?;
+        tracing::info!(address, "listening");
+    }
+    if let Some(address) = server.http_address()? {
+        output(format!("status on http://{address}/\n").as_bytes())?;
+    }
+    for address in server.exposed() {
+        tracing::warn!(
+            address,
+            "other machines can reach this address, and everything is sent in the clear: \
+             see --tls-cert"
+        );
+    }
+    notify("READY=1");
+    let served = server.run().await?;
+    notify("STOPPING=1");
+    tracing::info!(
+        connections = served.connections,
+        written = %human(served.written_bytes),
+        read = %human(served.read_bytes),
+        "served"
+    );
+    Ok(())
+}
+
+fn octal(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err("a mode is octal, from 0 to 777".to_owned()),
+    }
+}
