@@ -232,28 +232,50 @@ pub enum PayloadError {
 /// What is wrong with the payload.
 pub fn open_payload<'a>(
     info: &ClumpInfo,
-    payload: &'a [u8],
+    payload: &[u8],
     scratch: &'a mut Vec<u8>,
 ) -> Result<&'a [u8], PayloadError> {
-    let block = match info.codec {
-        Codec::Raw => payload,
+    scratch.clear();
+    unpack_payload(info, payload, scratch)?;
+    prove(info, Score::of(scratch))?;
+    Ok(scratch)
+}
+
+/// Appends the bytes of the block that `payload` should be, which nothing has proved yet, to
+/// `blocks`. After an error `blocks` is as it was.
+pub(crate) fn unpack_payload(
+    info: &ClumpInfo,
+    payload: &[u8],
+    blocks: &mut Vec<u8>,
+) -> Result<(), PayloadError> {
+    let start = blocks.len();
+    let size = info.size as usize;
+    match info.codec {
+        Codec::Raw => blocks.extend_from_slice(payload),
         Codec::Lz4 => {
-            let size = info.size;
-            let failed = |detail: String| PayloadError::Decompress { size, detail };
-            scratch.resize(MAX_BLOCK_SIZE, 0);
-            let buffer = scratch
-                .get_mut(..size as usize)
-                .ok_or_else(|| failed("larger than any block".to_owned()))?;
-            let length = lz4_flex::block::decompress_into(payload, buffer)
-                .map_err(|error| failed(error.to_string()))?;
-            if length != size as usize {
-                return Err(failed(format!("{length} bytes came out")));
+            let unpacked = if size > MAX_BLOCK_SIZE {
+                Err("larger than any block".to_owned())
+            } else {
+                blocks.resize(start + size, 0);
+                match lz4_flex::block::decompress_into(payload, &mut blocks[start..]) {
+                    Ok(length) if length == size => Ok(()),
+                    Ok(length) => Err(format!("{length} bytes came out")),
+                    Err(error) => Err(error.to_string()),
+                }
+            };
+            if let Err(detail) = unpacked {
+                blocks.truncate(start);
+                return Err(PayloadError::Decompress { size: info.size, detail });
             }
-            &*buffer
         }
-    };
-    let (found, expected) = (Score::of(block), info.score);
-    if found == expected { Ok(block) } else { Err(PayloadError::Score { found, expected }) }
+    }
+    Ok(())
+}
+
+/// Whether bytes with the score `found` are the block that `info` tells of.
+pub(crate) fn prove(info: &ClumpInfo, found: Score) -> Result<(), PayloadError> {
+    let expected = info.score;
+    if found == expected { Ok(()) } else { Err(PayloadError::Score { found, expected }) }
 }
 
 #[cfg(test)]

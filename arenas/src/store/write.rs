@@ -73,8 +73,8 @@ impl Store {
         blocks: &[UnverifiedBlock<'_>],
         results: &mut Vec<Result<Score, StoreError>>,
     ) {
-        let hashed: Vec<HashedBlock<'_>> =
-            blocks.iter().map(|block| HashedBlock::new(block.block_type, block.data)).collect();
+        let hashed =
+            HashedBlock::hash_all(blocks.iter().map(|block| (block.block_type, block.data)));
         let start = results.len();
         results.extend(hashed.iter().map(|block| Ok(block.score())));
         self.shared().write_blocks(&hashed, &mut |position, error| {
