@@ -142,6 +142,18 @@ pub trait DiskFile: Send + Sync + Debug {
     /// What the system says.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> DiskResult<usize>;
 
+    /// Reads as [`DiskFile::read_at`] does what is in memory already; `None` if that would have
+    /// to wait for the disk, or can not be known.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> DiskResult<Option<usize>> {
+        self.read_at(buffer, offset).map(Some)
+    }
+
+    /// Says that these bytes will be read soon: a hint, so that reads of many places overlap.
+    fn will_need(&self, _offset: u64, _length: u64) {}
+
     /// Writes some bytes at `offset`.
     ///
     /// # Errors

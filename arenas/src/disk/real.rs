@@ -1,12 +1,14 @@
 //! A directory of the system.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, IoSliceMut};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{Advice, FlockOperation, fadvise, flock};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::{Disk, DiskError, DiskFile, DiskLock, DiskResult, MappedBytes, OpenMode};
 
@@ -167,6 +169,21 @@ impl DiskFile for RealFile {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> DiskResult<usize> {
         self.failed("read", Some(offset), self.file.read_at(buffer, offset))
+    }
+
+    fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> DiskResult<Option<usize>> {
+        let buffers = &mut [IoSliceMut::new(buffer)];
+        match preadv2(&self.file, buffers, offset, ReadWriteFlags::NOWAIT) {
+            Ok(count) => Ok(Some(count)),
+            // Not every file system can say; the caller then reads as if it was not in memory.
+            Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(None),
+            Err(error) => self.failed("read", Some(offset), Err(error.into())),
+        }
+    }
+
+    fn will_need(&self, offset: u64, length: u64) {
+        // A hint that is not taken costs time and nothing else.
+        let _ = fadvise(&self.file, offset, NonZeroU64::new(length), Advice::WillNeed);
     }
 
     fn write_at(&self, data: &[u8], offset: u64) -> DiskResult<usize> {

@@ -95,30 +95,76 @@ impl Batch {
         searched
     }
 
+    /// Answers the candidates: those whose pages are in memory first. Of the others all pages are
+    /// asked for before the first is waited for, so that a batch does not wait for each in turn.
     fn search(&mut self, run: &Run, answers: &mut [Lookup]) -> Result<(), Damage> {
-        let mut buffer: Page = [0; PAGE_SIZE];
-        let mut in_buffer = None;
-        for (first, at) in &self.candidates {
-            let key = &self.keys[*at];
-            let mut next = Some(*first);
-            while let Some(page) = next {
-                if in_buffer != Some(page) {
-                    run.read_page(page, &mut buffer)?;
-                    in_buffer = Some(page);
-                    self.pages_read += 1;
-                }
-                if let Some(raw) = page::find(page::entries(&buffer), key) {
-                    let number = u64::from(page);
-                    let bad = Damage::Field { part: "entry", field: "page", found: number };
-                    answers[*at] = Lookup::Found(decode_location(raw).ok_or(bad)?);
-                    break;
-                }
-                next = run.previous_page_for(page, key);
-            }
-            if !matches!(answers[*at], Lookup::Found(_)) {
-                self.false_positives += 1;
+        let mut reader = Reader { buffer: [0; PAGE_SIZE], page: None };
+        let mut waiting = Vec::new();
+        for (page, at) in std::mem::take(&mut self.candidates) {
+            if reader.page == Some(page) || reader.take_cached(run, page)? {
+                self.answer(run, &mut reader, page, at, answers)?;
+            } else {
+                waiting.push((page, at));
             }
         }
+        if waiting.len() > 1 {
+            waiting.iter().for_each(|(page, _)| run.will_need(*page));
+        }
+        for (page, at) in waiting {
+            self.answer(run, &mut reader, page, at, answers)?;
+        }
         Ok(())
+    }
+
+    /// Looks for one key on `page`, and before it as long as the key may be there.
+    fn answer(
+        &mut self,
+        run: &Run,
+        reader: &mut Reader,
+        mut page: u32,
+        at: usize,
+        answers: &mut [Lookup],
+    ) -> Result<(), Damage> {
+        let key = &self.keys[at];
+        self.pages_read += 1;
+        loop {
+            reader.take(run, page)?;
+            if let Some(raw) = page::find(page::entries(&reader.buffer), key) {
+                let number = u64::from(page);
+                let bad = Damage::Field { part: "entry", field: "page", found: number };
+                answers[at] = Lookup::Found(decode_location(raw).ok_or(bad)?);
+                return Ok(());
+            }
+            let Some(previous) = run.previous_page_for(page, key) else { break };
+            page = previous;
+            self.pages_read += 1;
+        }
+        self.false_positives += 1;
+        Ok(())
+    }
+}
+
+/// The page that was read last: neighbours in a batch share it.
+struct Reader {
+    buffer: Page,
+    /// Which page the buffer holds, checked.
+    page: Option<u32>,
+}
+
+impl Reader {
+    fn take(&mut self, run: &Run, page: u32) -> Result<(), Damage> {
+        if self.page != Some(page) {
+            self.page = None;
+            run.read_page(page, &mut self.buffer)?;
+            self.page = Some(page);
+        }
+        Ok(())
+    }
+
+    fn take_cached(&mut self, run: &Run, page: u32) -> Result<bool, Damage> {
+        self.page = None;
+        let cached = run.read_cached_page(page, &mut self.buffer)?;
+        self.page = cached.then_some(page);
+        Ok(cached)
     }
 }

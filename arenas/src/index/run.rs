@@ -116,6 +116,23 @@ impl Run {
         Ok(())
     }
 
+    /// Reads and checks one page if it is in the system's memory; whether it is.
+    pub(super) fn read_cached_page(&self, number: u32, buffer: &mut Page) -> Result<bool, Damage> {
+        let offset = page_offset(u64::from(number));
+        // A failure is met again, and reported, by the read that waits.
+        let read = self.file.read_cached_at(buffer, offset).ok().flatten();
+        if read != Some(PAGE_SIZE) {
+            return Ok(false);
+        }
+        page::verify(buffer, self.identity, u64::from(number))?;
+        Ok(true)
+    }
+
+    /// Says that a page will be read soon.
+    pub(super) fn will_need(&self, number: u32) {
+        self.file.will_need(page_offset(u64::from(number)), PAGE_SIZE as u64);
+    }
+
     /// Reads pages that follow each other, unchecked.
     pub(super) fn read_pages(&self, number: u32, buffer: &mut [u8]) -> Result<(), Damage> {
         Ok(read_exact_at(&*self.file, buffer, page_offset(u64::from(number)))?)

@@ -23,7 +23,7 @@ pub struct IndexStats {
     pub lookups: u64,
     /// Addresses that were found.
     pub found: u64,
-    /// Pages that lookups read.
+    /// Pages that lookups looked at.
     pub pages_read: u64,
     /// Pages that a filter sent a lookup to in vain.
     pub false_positives: u64,

@@ -237,3 +237,29 @@ fn an_index_of_format_1_is_read() {
         assert_eq!(look_up(&index, &[*entry]), [Lookup::Found(location(entry))]);
     }
 }
+
+/// On files of the system, with their pages in memory and, where it lets go of them, not.
+#[test]
+fn answers_are_the_same_when_pages_must_be_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(crate::disk::RealDisk::new(directory.path()));
+    let index = Index::open(Arc::clone(&disk), &[], SMALL).unwrap();
+    let mut all = Vec::new();
+    for number in 1..=4 {
+        let (one, entries) = arena(number, 1000);
+        all.extend_from_slice(&entries);
+        index.add_arena(one, entries).unwrap();
+    }
+    while index.maintain().unwrap() {}
+    let expected: Vec<_> = all.iter().map(|e| Lookup::Found(location(e))).collect();
+    for round in 0..4 {
+        for file in std::fs::read_dir(directory.path().join("index")).unwrap() {
+            let file = std::fs::File::open(file.unwrap().path()).unwrap();
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        }
+        // In the later rounds some pages are brought in before, one by one.
+        all.iter().step_by(150).take(round * 4).for_each(|e| drop(look_up(&index, &[*e])));
+        assert!(look_up(&index, &all) == expected, "round {round}");
+        assert!(look_up(&index, &strangers(3000)).iter().all(|l| *l == Lookup::Absent));
+    }
+}
