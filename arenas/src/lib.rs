@@ -6,7 +6,9 @@
 
 pub mod arena;
 pub mod cache;
+mod check;
 pub mod clump;
+pub mod describe;
 pub mod disk;
 mod environment;
 mod fields;
@@ -16,14 +18,17 @@ mod log;
 pub mod names;
 mod rebuild;
 mod recovery;
+mod roots;
 pub mod roots_log;
 mod store;
 
+pub use check::{CheckOptions, CheckReport};
 pub use environment::{Environment, ScriptedEnvironment, SystemEnvironment};
 pub use fields::{FormatError, StoreIdentity};
 pub use finding::{Finding, Severity};
 pub use index::Location;
 pub use rebuild::Progress;
+pub use roots::FoundRoot;
 pub use store::{
     DEFAULT_ARENA_SIZE, DEFAULT_MEMORY, MAX_ARENA_SIZE, MIN_ARENA_SIZE, OpenError, Store,
     StoreOptions, StoreStats, UnverifiedBlock,

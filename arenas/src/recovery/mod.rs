@@ -149,7 +149,10 @@ impl Recovery<'_> {
             records: survey.as_ref().is_some_and(Survey::has_records),
         };
         let row = arena_row_for(&facts);
-        if let (Err(error), false) = (&candidate.header, row.action == ArenaAction::Start) {
+        // A header that no mark proves durable is part of the tail, and written again with it.
+        let rewritten = matches!(row.action, ArenaAction::Continue | ArenaAction::Start)
+            && survey.as_ref().is_some_and(|survey| survey.boundary == 0);
+        if let (Err(error), false) = (&candidate.header, rewritten) {
             let detail = format!("{error}; the footer or the log make up for it");
             recovered.findings.push(Finding::of_arena(Severity::Repairable, number, detail));
         }

@@ -47,7 +47,7 @@ pub(crate) struct Survey {
     pub(super) arena: u32,
     pub(super) stretches: Vec<Stretch>,
     /// Everything before this was durable once: the most that any mark says.
-    pub(super) boundary: u32,
+    pub(crate) boundary: u32,
     /// Sequence number of the last mark.
     pub(super) sequence: u64,
     /// Where the file ends.
@@ -166,10 +166,12 @@ impl Survey {
             })
     }
 
-    /// Where the log ends once the torn tail is cut.
+    /// Where the log ends once the torn tail is cut. A file that is shorter than its header is
+    /// filled up.
     pub(crate) fn log_end(&self) -> u32 {
         let cut = self.stretches.iter().find(|stretch| stretch.action == StretchAction::Cut);
-        cut.map_or(self.end, |stretch| stretch.extent.start)
+        let least = u32::try_from(ARENA_HEADER_SIZE).unwrap_or(u32::MAX);
+        cut.map_or(self.end, |stretch| stretch.extent.start).max(least)
     }
 
     /// Enters every clump that is kept, in the order of the log.
@@ -191,7 +193,7 @@ impl Survey {
                 entries.push(TocEntry { offset: stretch.extent.start, info: header.info });
             }
         }
-        self.end
+        self.log_end()
     }
 
     /// What is wrong with the arena. `repaired` says whether recovery puts it in order.

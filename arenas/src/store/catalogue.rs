@@ -49,7 +49,7 @@ pub(super) type Fact = (Location, ClumpInfo);
 /// All arenas but those that are written to.
 pub(crate) struct Catalogue {
     disk: Arc<dyn Disk>,
-    pub(super) store: StoreIdentity,
+    pub(crate) store: StoreIdentity,
     sealed: RwLock<BTreeMap<u32, Footer>>,
     scanned: RwLock<Vec<ScannedArena>>,
     files: Mutex<HashMap<u32, Arc<dyn DiskFile>>>,
@@ -285,6 +285,21 @@ impl Catalogue {
                 let mut entries = Entries::new(&self.store);
                 survey.enter(&mut entries);
                 Ok(entries.iter().copied().collect())
+            }
+        }
+    }
+
+    /// Makes the index drop what it says of these blocks' arenas if it calls one of the blocks
+    /// absent, all of which are known to be stored in some sealed arena or another.
+    pub(crate) fn drop_if_incomplete(&self, stored: &[(BlockRequest, u32)]) {
+        let requests: Vec<BlockRequest> = stored.iter().map(|(request, _)| *request).collect();
+        let mut answers = Vec::new();
+        self.index.lookup(&requests, &mut answers);
+        for ((request, arena), answer) in stored.iter().zip(&answers) {
+            if *answer == Lookup::Absent && self.is_sealed(*arena) {
+                let detail = format!("the index does not have block {}", request.score);
+                self.report(Finding::of_arena(Severity::Repairable, *arena, detail));
+                self.index.invalidate(*arena);
             }
         }
     }

@@ -56,17 +56,19 @@ pub(super) enum Identity {
 /// # Errors
 /// If the format is newer, if nothing says whose they are, or if the disk fails.
 pub(super) fn find(disk: &dyn Disk) -> Result<Identity, OpenError> {
-    let problem = match read(disk)? {
-        Ok(file) => match file.identity() {
+    let mut unreadable = None;
+    let problem = match read(disk) {
+        Ok(Ok(file)) => match file.identity() {
             Some(_) if file.format > FORMAT_VERSION => return Err(OpenError::newer(file.format)),
             Some(identity) => return Ok(Identity::Known(identity, None)),
             None => "its checksum does not match".to_owned(),
         },
-        Err(problem) => problem,
+        Ok(Err(problem)) => problem,
+        Err(error) => unreadable.insert(error).to_string(),
     };
     let numbers = match arena_numbers(disk) {
         Ok(numbers) => numbers,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Identity::Nothing),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error.into()),
     };
     for number in &numbers {
@@ -81,26 +83,25 @@ pub(super) fn find(disk: &dyn Disk) -> Result<Identity, OpenError> {
             Err(HeaderError::Format(_)) => {}
         }
     }
-    match numbers.len() {
-        0 => Ok(Identity::Nothing),
-        arenas => Err(OpenError::NoIdentity { arenas }),
+    match (numbers.len(), unreadable) {
+        // A file that can not be read is not a file that is not there.
+        (0, Some(error)) => Err(error.into()),
+        (0, None) => Ok(Identity::Nothing),
+        (arenas, _) => Err(OpenError::NoIdentity { arenas }),
     }
 }
 
 /// Reads the file, or says what is wrong with it.
-fn read(disk: &dyn Disk) -> Result<Result<StoreFile, String>, OpenError> {
+fn read(disk: &dyn Disk) -> DiskResult<Result<StoreFile, String>> {
     let file = match disk.open(names::IDENTITY, OpenMode::Read) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Ok(Err("it is missing".to_owned()));
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(error),
     };
     let mut bytes = vec![0; MOST_BYTES];
-    let length = match read_full_at(&*file, &mut bytes, 0) {
-        Ok(length) => length,
-        Err(error) => return Ok(Err(error.to_string())),
-    };
+    let length = read_full_at(&*file, &mut bytes, 0)?;
     let Ok(text) = std::str::from_utf8(&bytes[..length]) else {
         return Ok(Err("it is no text".to_owned()));
     };

@@ -71,3 +71,58 @@ pub(crate) fn assert_all_there(store: &Store, blocks: &[Vec<u8>]) {
         }
     }
 }
+
+/// Whether the long suites were asked for: `VENTI_SUITE=long`.
+pub(crate) fn long_suite() -> bool {
+    std::env::var("VENTI_SUITE").is_ok_and(|suite| suite == "long")
+}
+
+/// A seeded source of decisions.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) const fn new(seed: u64) -> Dice {
+        Dice(seed)
+    }
+
+    pub(crate) const fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) const fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    pub(crate) const fn chance(&mut self, part: usize, whole: usize) -> bool {
+        self.below(whole) < part
+    }
+}
+
+/// The promise: the first `synced` blocks are there, the others whole or absent. Returns the
+/// places of those that are there.
+pub(crate) fn assert_oracle(
+    store: &Store,
+    blocks: &[Vec<u8>],
+    synced: usize,
+    seed: u64,
+) -> Vec<usize> {
+    let mut kept = Vec::new();
+    for (place, (found, expected)) in read(store, blocks).into_iter().zip(blocks).enumerate() {
+        match found {
+            Ok(found) => {
+                assert!(found == *expected, "seed {seed}: block {place} has other bytes");
+                kept.push(place);
+            }
+            Err(StoreError::NotFound { .. }) if place >= synced => {}
+            Err(error) => {
+                let findings = store.findings();
+                panic!("seed {seed}: block {place} of {synced} synced: {error}; {findings:?}")
+            }
+        }
+    }
+    kept
+}
