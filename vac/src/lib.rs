@@ -8,4 +8,5 @@ pub mod archiver;
 pub mod extractor;
 pub mod format;
 pub mod reader;
+pub mod store;
 pub mod walk;

@@ -117,6 +117,7 @@ impl<'a> Assembler<'a> {
                 Event::Enter(event) => self.enter(chunk.name(event.name).to_bytes(), *event),
                 Event::Leave => self.leave()?,
                 Event::File(event) => self.file(chunk.name(event.name).to_bytes(), *event)?,
+                Event::Merged(file) => self.merged(*file)?,
                 Event::Piece(piece) => self.piece(&piece)?,
                 Event::Hole(blocks) => {
                     self.tree
@@ -220,6 +221,20 @@ impl<'a> Assembler<'a> {
             .writer
             .push(dir, content, meta, self.sink.blocks())
             .map_err(|error| self.format_error(&name, error))
+    }
+
+    /// Puts what another archive has into this one.
+    fn merged(&mut self, file: OldFile) -> Result<(), ArchiveError> {
+        if let Some(space) = file.dir.qid_space {
+            self.largest_qid = self.largest_qid.max(space.max);
+        }
+        match file.content {
+            Some(content) => self.push(file.dir, &content, file.meta.as_ref()),
+            None => {
+                self.report(&file.dir.name, ProblemKind::Failed(Failure::Vanished));
+                Ok(())
+            }
+        }
     }
 
     fn recall_link(&mut self, event: &mut FileEvent) {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use venti_proto::{Entry, Score};
 
+use super::old::OldFile;
 use crate::format::Hole;
 use crate::walk::{Attributes, Directory, Extended, ExtendedError};
 
@@ -53,6 +54,8 @@ pub(super) enum Event {
     Leave,
     /// Anything but a directory.
     File(Box<FileEvent>),
+    /// A file or directory of another archive, with everything below it.
+    Merged(Box<OldFile>),
     /// A part of the large file whose [`FileEvent`] follows its parts.
     Piece(Piece),
     /// A part of a large file without anything in it, in blocks.

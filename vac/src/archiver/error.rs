@@ -96,6 +96,8 @@ pub enum ProblemKind {
     },
     /// The older archive is damaged there: everything in the directory was read again.
     OldDamaged(String),
+    /// An archive that was to be merged has the name, and so has something else.
+    MergeClash,
     /// Left out by a pattern.
     Excluded,
     /// Left out for its size.
@@ -119,7 +121,10 @@ impl Problem {
     pub fn is_loss(&self) -> bool {
         matches!(
             self.kind,
-            ProblemKind::Failed(_) | ProblemKind::Torn | ProblemKind::ExtendedAttribute { .. }
+            ProblemKind::Failed(_)
+                | ProblemKind::Torn
+                | ProblemKind::ExtendedAttribute { .. }
+                | ProblemKind::MergeClash
         )
     }
 
@@ -133,6 +138,7 @@ impl Problem {
             ProblemKind::Torn => "torn",
             ProblemKind::ExtendedAttribute { .. } => "extended-attribute",
             ProblemKind::OldDamaged(_) => "old-damaged",
+            ProblemKind::MergeClash => "merge-clash",
             ProblemKind::Excluded => "excluded",
             ProblemKind::TooLarge => "larger-than",
             ProblemKind::FileSystem(_) => "file-system",
@@ -168,6 +174,7 @@ impl std::fmt::Display for ProblemKind {
             ProblemKind::OldDamaged(detail) => {
                 write!(f, "read anew, the older archive is damaged here: {detail}")
             }
+            ProblemKind::MergeClash => f.write_str("not merged: something else here has the name"),
             ProblemKind::Excluded => f.write_str("excluded"),
             ProblemKind::TooLarge => f.write_str("left out for its size"),
             ProblemKind::FileSystem(kind) => write!(f, "not entered: a file system of type {kind}"),

@@ -11,6 +11,7 @@ mod describe;
 mod dump;
 mod error;
 mod known;
+mod merge;
 mod old;
 mod old_listing;
 mod options;

@@ -95,7 +95,7 @@ impl<'a> OldReader<'a> {
         day: Option<&DumpDay>,
     ) -> Result<OldReader<'a>, ArchiveError> {
         let known = KnownBlocks::default();
-        let (root, mut top) = open_top(store, score, &known)?;
+        let (root, mut top, _) = open_top(store, score, &known)?;
         let mut dump = DumpBase::default();
         if let Some(day) = day {
             dump = DumpBase::read(store, &top, day, &known)

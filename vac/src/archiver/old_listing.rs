@@ -299,12 +299,12 @@ fn read_leaves(
     Ok(blocks)
 }
 
-/// Reads the root block and the directory block below it.
+/// Reads the root block, the directory block below it, and the entry of the topmost directory.
 pub(super) fn open_top(
     store: &dyn BlockStore,
     score: Score,
     known: &KnownBlocks,
-) -> Result<(Root, OldStreams), ArchiveError> {
+) -> Result<(Root, OldStreams, Option<VacDir>), ArchiveError> {
     let damaged = |detail: String| ArchiveError::OldArchive { root: score, detail };
     let block = store.read_block(score, BlockType::ROOT).map_err(|e| damaged(e.to_string()))?;
     let root = Root::decode(&block).map_err(|e| damaged(e.to_string()))?;
@@ -322,22 +322,21 @@ pub(super) fn open_top(
     match top.as_slice() {
         [entries, meta, above] => {
             known.learn([root.score]);
-            let sorted = top_is_sorted(store, above, known);
-            Ok((root, OldStreams { entries: *entries, meta: *meta, sorted }))
+            let dir = top_entry(store, above, known);
+            let facts = dir.as_ref().and_then(|dir| dir.unix.as_ref()?.directory);
+            let sorted = facts.is_some_and(|facts| facts.sorted);
+            Ok((root, OldStreams { entries: *entries, meta: *meta, sorted }, dir))
         }
         found => Err(damaged(format!("{} entries at the top, expected 3", found.len()))),
     }
 }
 
-/// Whether the entry of the topmost directory says that its names are sorted throughout.
-fn top_is_sorted(store: &dyn BlockStore, above: &Entry, known: &KnownBlocks) -> bool {
-    let facts = || {
-        let mut block = store.read_block(above.score, BlockType::DATA).ok()?;
-        known.learn([above.score]);
-        zero_extend(BlockType::DATA, &mut block, above.data_size as usize);
-        MetaBlock::parse(&block).ok()?.entry(0).ok()?.unix?.directory
-    };
-    facts().is_some_and(|facts| facts.sorted)
+/// The entry of the topmost directory itself, if there is a sound one.
+fn top_entry(store: &dyn BlockStore, above: &Entry, known: &KnownBlocks) -> Option<VacDir> {
+    let mut block = store.read_block(above.score, BlockType::DATA).ok()?;
+    known.learn([above.score]);
+    zero_extend(BlockType::DATA, &mut block, above.data_size as usize);
+    MetaBlock::parse(&block).ok()?.entry(0).ok()
 }
 
 fn read_top(store: &dyn BlockStore, score: Score) -> Result<Vec<Entry>, String> {

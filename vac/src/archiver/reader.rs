@@ -87,7 +87,11 @@ impl<'a> Reader<'a> {
                     }
                 }
                 Event::Piece(piece) => self.read_piece(piece)?,
-                Event::Base(_) | Event::Enter(_) | Event::Leave | Event::Hole(_) => {}
+                Event::Base(_)
+                | Event::Enter(_)
+                | Event::Leave
+                | Event::Hole(_)
+                | Event::Merged(_) => {}
             }
             if self.batch.bytes() >= BATCH_BYTES {
                 self.store_pending(events)?;

@@ -61,7 +61,7 @@ impl Shared {
     pub(super) fn report(&self, problem: &Problem) {
         let counters = &self.progress.counters;
         match problem.kind {
-            ProblemKind::Failed(_) => add(&counters.failed, 1),
+            ProblemKind::Failed(_) | ProblemKind::MergeClash => add(&counters.failed, 1),
             ProblemKind::Torn => add(&counters.torn, 1),
             ProblemKind::ExtendedAttribute { .. } | ProblemKind::OldDamaged(_) => {}
             _ => add(&counters.left_out, 1),
@@ -163,7 +163,7 @@ fn run(
             scope.spawn(move || assemble(assembler, shared, &assembler_queue, &give_back));
         let channels = Channels { free, to_readers, to_assembler };
         let prefetching = old.as_ref().map(|old| old.start(scope));
-        let mut scanner = Scanner::new(options, shared, old.as_ref(), &numbers, channels);
+        let mut scanner = Scanner::new(store, options, shared, old.as_ref(), &numbers, channels);
         if let Err(error) = scanner.run(top) {
             shared.fail(error);
         }

@@ -7,27 +7,31 @@
 //! A directory stays open as long as the walk is below it, but of a long path only the last
 //! [`OPEN_LEVELS`] are: the others are opened again through `..` and are checked to be the same.
 
+mod directories;
+mod emit;
+mod files;
+
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ffi::CStr;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 use rustix::io::Errno;
+use venti_proto::BlockStore;
 
-use super::chunk::{
-    CHUNK_CONTENT, Change, Chunk, EnterEvent, Event, Failure, FileEvent, FileResult, Piece, Work,
-};
-use super::describe::{FileSystemNumbers, holes_of};
-use super::error::{ArchiveError, Problem, ProblemKind};
-use super::old::{OldDirectory, OldFile, OldReader, OldStreams};
+use super::chunk::{Chunk, Event};
+use super::describe::FileSystemNumbers;
+use super::error::{ArchiveError, ProblemKind};
+use super::merge::{Merged, Merger};
+use super::old::{OldDirectory, OldFile, OldReader};
 use super::options::Options;
 use super::reader::failure_of;
 use super::run::Shared;
 use super::select::{Crossing, Selection};
-use super::sources::{Origin, StoredStream, Top, TopName};
+use super::sources::{Origin, Top, TopName};
 use crate::format::name_order;
-use crate::walk::{Attributes, Directory, Extended, FileKind, Identity, NameList, find_data};
+use crate::walk::{Attributes, Directory, Extended, FileKind, Identity, NameList};
 
 /// Directories of the present path that are kept open.
 const OPEN_LEVELS: usize = 64;
@@ -39,6 +43,7 @@ struct Level<'a> {
     names: Names,
     next: usize,
     old: Option<OldDirectory<'a>>,
+    merged: Merged,
     /// Length of the path of this directory in [`Scanner::path`], with a slash if there is one.
     path_length: usize,
     /// Where the part of the path below the archived directory starts.
@@ -50,6 +55,15 @@ enum Names {
     Listed(NameList),
     /// The arguments: every name has a directory of its own.
     Top(Vec<TopName>),
+}
+
+impl Names {
+    fn get(&self, position: usize) -> Option<&CStr> {
+        match self {
+            Names::Listed(names) => names.get(position),
+            Names::Top(names) => names.get(position).map(|top| top.name.as_c_str()),
+        }
+    }
 }
 
 /// The state of the walk.
@@ -68,6 +82,7 @@ pub(super) struct Scanner<'a> {
     list_buffer: Vec<u8>,
     /// Files with more names to come, and how many.
     linked: HashMap<Identity, u32>,
+    merger: Option<Merger<'a>>,
     numbers: &'a FileSystemNumbers,
 }
 
@@ -80,6 +95,7 @@ pub(super) struct Channels {
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(
+        store: &'a dyn BlockStore,
         options: &'a Options,
         shared: &'a Shared,
         old: Option<&'a OldReader<'a>>,
@@ -100,6 +116,7 @@ impl<'a> Scanner<'a> {
             path: Vec::new(),
             list_buffer: Vec::new(),
             linked: HashMap::new(),
+            merger: options.merge.then(|| Merger::new(store)),
             numbers,
         }
     }
@@ -133,9 +150,20 @@ impl<'a> Scanner<'a> {
     /// Meets one name of the directory that the walk is in, or leaves it.
     fn step(&mut self) -> Result<(), ArchiveError> {
         let Some(level) = self.stack.last_mut() else { return Ok(()) };
-        let position = level.next;
-        level.next += 1;
         self.path.truncate(level.path_length);
+        let position = level.next;
+        if let Some(first) = level.merged.files.front() {
+            let order =
+                level.names.get(position).map(|n| name_order(&first.dir.name, n.to_bytes()));
+            if order.is_none_or(Ordering::is_le) {
+                self.meet_merged(order == Some(Ordering::Equal));
+                return Ok(());
+            }
+        }
+        level.next += 1;
+        if level.names.get(position).is_some_and(|name| level.merged.taken.contains(name)) {
+            return Ok(());
+        }
         match &level.names {
             Names::Listed(names) => {
                 let Some(name) = names.get(position).map(CStr::to_owned) else {
@@ -160,6 +188,21 @@ impl<'a> Scanner<'a> {
                     }
                 }
             }
+        }
+    }
+
+    /// The next file of an archive that is merged into this directory.
+    fn meet_merged(&mut self, clashes: bool) {
+        let Some(file) = self.stack.last_mut().and_then(|l| l.merged.files.pop_front()) else {
+            return;
+        };
+        self.path.extend_from_slice(&file.dir.name);
+        let twice = |next: &OldFile| next.dir.name == file.dir.name;
+        let followed = self.stack.last().and_then(|l| l.merged.files.front()).is_some_and(twice);
+        if clashes || followed {
+            self.left_out(ProblemKind::MergeClash);
+        } else {
+            self.chunk.events.push(Event::Merged(Box::new(file)));
         }
     }
 
@@ -217,314 +260,5 @@ impl<'a> Scanner<'a> {
         }
         let old = self.find_old(name);
         self.meet_file(directory, name, attributes, old)
-    }
-
-    /// A stream that was stored before the walk.
-    fn meet_stream(&mut self, name: &CStr, stream: StoredStream) {
-        let old = self.find_old(name);
-        let change = match old.map(|old| old.content) {
-            None => Change::New,
-            Some(Some(content)) if content.score == stream.entry.score => Change::Unchanged,
-            Some(_) => Change::Changed,
-        };
-        self.shared.file_met(&self.path, change);
-        let result = FileResult { holes: Some(Vec::new()), ..FileResult::default() };
-        let name = self.chunk.keep_name(name);
-        let (work, attributes) = (Work::Reuse(stream.entry), stream.attributes);
-        let event = FileEvent { name, directory: 0, attributes, work, change, result };
-        self.chunk.events.push(Event::File(Box::new(event)));
-    }
-
-    fn meet_directory(
-        &mut self,
-        parent: &Arc<Directory>,
-        name: &CStr,
-        attributes: Attributes,
-        crossing: Crossing,
-    ) -> Result<(), ArchiveError> {
-        let old = self.find_old(name).and_then(|old| old.streams());
-        let opened = parent.open_child(name);
-        let left_out = match crossing {
-            Crossing::LeftOut(kind) => Some(ProblemKind::FileSystem(kind)),
-            Crossing::Same | Crossing::Entered => match &opened {
-                Ok(directory) => self.selection.leaves_out_content(directory, &attributes),
-                Err(_) => None,
-            },
-        };
-        if let Some(reason) = left_out {
-            // The directory itself is kept, so that there is something to mount on.
-            self.left_out(reason);
-            self.enter_event(name, Some(attributes), Extended::default());
-            self.chunk.events.push(Event::Leave);
-            return Ok(());
-        }
-        match opened {
-            Ok(directory) => self.enter(name, Arc::new(directory), attributes, old),
-            Err(errno) => {
-                self.fail(failure_of(errno));
-                self.enter_event(name, Some(attributes), Extended::default());
-                self.chunk.events.push(Event::Leave);
-            }
-        }
-        self.shared.check()
-    }
-
-    /// Enters a directory that is open.
-    fn enter(
-        &mut self,
-        name: &CStr,
-        directory: Arc<Directory>,
-        attributes: Attributes,
-        old: Option<OldStreams>,
-    ) {
-        self.numbers.learn(attributes.identity.device, &directory);
-        let mut errors = Vec::new();
-        let extended = Extended::of_open(&directory, &mut errors);
-        self.enter_event(name, Some(attributes), extended);
-        for error in errors {
-            self.shared.report(&Problem::extended(&self.path, &error));
-        }
-        let names = match directory.list(&mut self.list_buffer) {
-            Ok(mut names) => {
-                names.sort_by(name_order);
-                names
-            }
-            Err(errno) => {
-                self.fail(failure_of(errno));
-                NameList::default()
-            }
-        };
-        self.path_with_slash();
-        self.shared.progress.set_current(&self.path);
-        let old = self.open_old(old);
-        self.push_level(Some(directory), Some(attributes), Names::Listed(names), old);
-    }
-
-    fn push_level(
-        &mut self,
-        directory: Option<Arc<Directory>>,
-        attributes: Option<Attributes>,
-        names: Names,
-        old: Option<OldDirectory<'a>>,
-    ) {
-        let path_length = self.path.len();
-        let below = match self.stack.last() {
-            // Below an argument that is a directory, the path starts behind its name.
-            Some(Level { names: Names::Top(_), .. }) | None => path_length,
-            Some(level) => level.below,
-        };
-        self.stack.push(Level { directory, attributes, names, next: 0, old, path_length, below });
-        if let Some(far) = self.stack.len().checked_sub(OPEN_LEVELS)
-            && let Some(level) = self.stack.get_mut(far)
-        {
-            level.directory = None;
-        }
-    }
-
-    fn meet_file(
-        &mut self,
-        directory: &Arc<Directory>,
-        name: &CStr,
-        attributes: Attributes,
-        old: Option<OldFile>,
-    ) -> Result<(), ArchiveError> {
-        let existed = old.is_some();
-        let reused = old.and_then(|old| self.reusable(&attributes, old));
-        let (mut work, result) =
-            reused.unwrap_or_else(|| (work_for(attributes.kind), FileResult::default()));
-        let change = match (&work, existed) {
-            (Work::Reuse(_) | Work::ReuseContent(_), _) => Change::Unchanged,
-            (_, true) => Change::Changed,
-            (_, false) => Change::New,
-        };
-        let linked = attributes.kind == FileKind::Regular && attributes.links > 1;
-        if linked && !matches!(work, Work::Reuse(_)) && self.seen_before(&attributes) {
-            work = Work::Linked;
-        }
-        self.shared.file_met(&self.path, change);
-        if matches!(work, Work::Read) && attributes.size > CHUNK_CONTENT {
-            return self.meet_large(directory, name, change);
-        }
-        if matches!(work, Work::Read) {
-            self.chunk.content += attributes.size;
-        }
-        self.file_event(directory, name, attributes, work, change, result);
-        Ok(())
-    }
-
-    /// Whether another name of this file came before; else this one is remembered.
-    fn seen_before(&mut self, attributes: &Attributes) -> bool {
-        let others = attributes.links - 1;
-        match self.linked.entry(attributes.identity) {
-            std::collections::hash_map::Entry::Vacant(vacant) => {
-                vacant.insert(others);
-                false
-            }
-            std::collections::hash_map::Entry::Occupied(mut occupied) => {
-                *occupied.get_mut() = occupied.get().saturating_sub(1);
-                if *occupied.get() == 0 {
-                    occupied.remove();
-                }
-                true
-            }
-        }
-    }
-
-    /// Whether the older archive's content of a file can be taken.
-    fn reusable(&self, attributes: &Attributes, old: OldFile) -> Option<(Work, FileResult)> {
-        let trusted = self.options.old.is_some_and(|old| old.trust_attributes);
-        if trusted { old.reuse(attributes, self.options.block_size) } else { None }
-    }
-
-    /// A file too large for one chunk: it is opened here and read in pieces.
-    fn meet_large(
-        &mut self,
-        directory: &Arc<Directory>,
-        name: &CStr,
-        change: Change,
-    ) -> Result<(), ArchiveError> {
-        let opened = directory
-            .open_file(name)
-            .and_then(|file| Ok((Attributes::of_open(&file)?, Arc::new(file))));
-        let (attributes, file) = match opened {
-            Ok((attributes, _)) if attributes.kind != FileKind::Regular => {
-                self.fail(Failure::Vanished);
-                return Ok(());
-            }
-            Ok((attributes, file)) => (attributes, file),
-            Err(errno) => {
-                self.fail(failure_of(errno));
-                return Ok(());
-            }
-        };
-        self.pieces(&file, &attributes)?;
-        let mut result = FileResult::default();
-        result.extended = Extended::of_open(&file, &mut result.extended_errors);
-        result.holes = holes_of(&file, &attributes);
-        self.file_event(directory, name, attributes, Work::Pieces(file), change, result);
-        Ok(())
-    }
-
-    /// Splits a file into pieces, and leaves out the holes of a sparse one.
-    fn pieces(&mut self, file: &Arc<OwnedFd>, attributes: &Attributes) -> Result<(), ArchiveError> {
-        let block_size = u64::from(self.options.block_size);
-        let piece_size = CHUNK_CONTENT / block_size * block_size;
-        let mut offset = 0;
-        while offset < attributes.size {
-            if attributes.may_have_holes() {
-                let data = find_data(file, offset).unwrap_or(attributes.size);
-                let blocks = data.saturating_sub(offset) / block_size;
-                if blocks > 0 {
-                    self.chunk.events.push(Event::Hole(blocks));
-                    offset += blocks * block_size;
-                    continue;
-                }
-            }
-            let length = piece_size.min(attributes.size - offset);
-            self.chunk.events.push(Event::Piece(Piece {
-                file: Arc::clone(file),
-                offset,
-                length: usize::try_from(length).unwrap_or(usize::MAX),
-                leaves: Vec::new(),
-                short: false,
-                failure: None,
-            }));
-            self.chunk.needs_reading = true;
-            self.chunk.content += length;
-            offset += length;
-            if self.chunk.is_full() {
-                self.next_chunk()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn file_event(
-        &mut self,
-        directory: &Arc<Directory>,
-        name: &CStr,
-        attributes: Attributes,
-        work: Work,
-        change: Change,
-        result: FileResult,
-    ) {
-        let needs_reader = !matches!(work, Work::Reuse(_) | Work::Linked | Work::Pieces(_));
-        self.chunk.needs_reading |= needs_reader;
-        let directory = if needs_reader { self.chunk.keep_directory(directory) } else { 0 };
-        let name = self.chunk.keep_name(name);
-        let event = FileEvent { name, directory, attributes, work, change, result };
-        self.chunk.events.push(Event::File(Box::new(event)));
-    }
-
-    fn enter_event(&mut self, name: &CStr, attributes: Option<Attributes>, extended: Extended) {
-        let name = self.chunk.keep_name(name);
-        let event = EnterEvent { name, attributes, extended };
-        self.chunk.events.push(Event::Enter(Box::new(event)));
-    }
-
-    fn base_event(&mut self) {
-        self.chunk.events.push(Event::Base(self.path.clone()));
-    }
-
-    fn path_with_slash(&mut self) {
-        if !self.path.is_empty() && !self.path.ends_with(b"/") {
-            self.path.push(b'/');
-        }
-    }
-
-    fn find_old(&mut self, name: &CStr) -> Option<OldFile> {
-        match self.stack.last_mut()?.old.as_mut()?.find(name.to_bytes()) {
-            Ok(found) => found,
-            Err(detail) => {
-                self.left_out(ProblemKind::OldDamaged(detail));
-                None
-            }
-        }
-    }
-
-    fn open_old(&mut self, streams: Option<OldStreams>) -> Option<OldDirectory<'a>> {
-        match self.old?.open_directory(streams?) {
-            Ok(directory) => Some(directory),
-            Err(detail) => {
-                self.left_out(ProblemKind::OldDamaged(detail));
-                None
-            }
-        }
-    }
-
-    fn fail(&self, failure: Failure) {
-        self.shared
-            .report(&Problem { path: self.path.clone(), kind: ProblemKind::Failed(failure) });
-    }
-
-    fn left_out(&self, kind: ProblemKind) {
-        self.shared.report(&Problem { path: self.path.clone(), kind });
-    }
-
-    /// Hands the chunk on and waits for an empty one: so the walk is never far ahead.
-    fn next_chunk(&mut self) -> Result<(), ArchiveError> {
-        self.hand_on()?;
-        self.chunk = self.free.recv().map_err(|_| ArchiveError::Interrupted)?;
-        self.chunk.sequence = self.sequence;
-        self.sequence += 1;
-        self.shared.check()
-    }
-
-    fn hand_on(&mut self) -> Result<(), ArchiveError> {
-        let chunk = std::mem::take(&mut self.chunk);
-        if chunk.events.is_empty() {
-            return Ok(());
-        }
-        let channel = if chunk.needs_reading { &self.to_readers } else { &self.to_assembler };
-        channel.send(chunk).map_err(|_| ArchiveError::Interrupted)
-    }
-}
-
-fn work_for(kind: FileKind) -> Work {
-    match kind {
-        FileKind::Regular => Work::Read,
-        FileKind::SymbolicLink => Work::ReadLink,
-        FileKind::BlockDevice | FileKind::CharacterDevice => Work::Device,
-        FileKind::Fifo | FileKind::Socket | FileKind::Directory => Work::Nothing,
     }
 }

@@ -6,5 +6,6 @@ mod changes;
 mod content;
 mod dump;
 mod losses;
+mod merge;
 mod selection;
 mod support;

@@ -1,0 +1,227 @@
+//! The options of vac. The one-letter ones are those of vac(1); man page and completions are
+//! made from this.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+/// Archive file trees in a Venti store.
+///
+/// Stores FILES in a Venti store and prints the score of the archive as the last line of
+/// standard output: vac: and 40 hexadecimal digits. unvac and vacfs read it back. What the store
+/// has already takes no space again.
+///
+/// A file is kept under the last component of its path. Of / . and .. the content is kept at the
+/// top of the archive. Everything that Unix knows of a file is kept; what can not be read is
+/// named, and makes the exit status 3.
+#[derive(Debug, Parser)]
+#[command(
+    name = "vac",
+    version,
+    disable_help_flag = true,
+    after_long_help = EXAMPLES
+)]
+pub(crate) struct Arguments {
+    /// Files and directories to be archived
+    #[arg(value_name = "FILE", required_unless_present_any = ["stdin", "files_from", "files_from0", "generate"])]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Server to send to, or directory of a store to be opened in this process [default: $venti]
+    #[arg(short = 'h', long = "store", value_name = "HOST|DIRECTORY")]
+    pub(crate) store: Option<String>,
+
+    /// Add to the archive in FILE, under yyyy/mmdd, comparing with the latest day in it
+    #[arg(short = 'a', long = "archive", value_name = "FILE", conflicts_with_all = ["output", "diff"])]
+    pub(crate) archive: Option<PathBuf>,
+
+    /// Bytes in a block, 512 to 56k
+    #[arg(short = 'b', long, value_name = "SIZE", default_value = "8k", value_parser = parse_size)]
+    pub(crate) block_size: u64,
+
+    /// Send only what is not in this older archive (a score, or a file that holds one)
+    #[arg(short = 'd', long = "diff", value_name = "OLD")]
+    pub(crate) diff: Option<String>,
+
+    /// Leave out what matches PATTERN: * and ? do not match a slash, ... matches anything
+    #[arg(short = 'e', long = "exclude-pattern", value_name = "PATTERN")]
+    pub(crate) exclude_patterns: Vec<OsString>,
+
+    /// Write the score to FILE instead of standard output
+    #[arg(short = 'f', long = "output", value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Archive standard input, too, as NAME
+    #[arg(short = 'i', long = "stdin", value_name = "NAME")]
+    pub(crate) stdin: Option<OsString>,
+
+    /// Archive what COMMAND writes instead of standard input; if it fails there is no archive
+    #[arg(long, value_name = "COMMAND", requires = "stdin")]
+    pub(crate) command: Option<OsString>,
+
+    /// Expand archives that are found as NAME.vac
+    #[arg(short = 'm', long)]
+    pub(crate) merge: bool,
+
+    /// With -d or -a: take a file to be unchanged if its size, times and inode are
+    #[arg(short = 'q', long)]
+    pub(crate) quick: bool,
+
+    /// Print statistics
+    #[arg(short = 's', long)]
+    pub(crate) statistics: bool,
+
+    /// Print the name of every file; with -q, of those that changed
+    #[arg(short = 'v', long)]
+    pub(crate) verbose: bool,
+
+    /// Leave out what the lines of FILE say: include PATTERN or exclude PATTERN, first one counts
+    #[arg(short = 'x', long = "exclude-file", value_name = "FILE")]
+    pub(crate) exclude_files: Vec<PathBuf>,
+
+    /// Leave out what matches GLOB: a name at any depth, or with a slash in it a path
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) exclude: Vec<String>,
+
+    /// Leave out the content of directories with a CACHEDIR.TAG
+    #[arg(long)]
+    pub(crate) exclude_caches: bool,
+
+    /// Leave out the content of directories in which there is a file NAME
+    #[arg(long, value_name = "NAME")]
+    pub(crate) exclude_if_present: Vec<OsString>,
+
+    /// Leave out files of more than SIZE bytes
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) exclude_larger_than: Option<u64>,
+
+    /// Do not enter other file systems
+    #[arg(long)]
+    pub(crate) one_file_system: bool,
+
+    /// Do not enter file systems of this type; pseudo and network ones are never entered
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) exclude_fs: Vec<String>,
+
+    /// Enter file systems of this type though they are left out by themselves
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) include_fs: Vec<String>,
+
+    /// Archive the files that FILE names, one a line (- for standard input)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) files_from: Vec<PathBuf>,
+
+    /// Archive the files that FILE names, each ended by a zero byte (- for standard input)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) files_from0: Vec<PathBuf>,
+
+    /// Keep times of last reading
+    #[arg(long)]
+    pub(crate) atime: bool,
+
+    /// Run COMMAND first; if it fails nothing is archived
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) pre: Option<OsString>,
+
+    /// Run COMMAND afterwards, whatever happened ($VAC_EXIT, $VAC_SCORE)
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) post: Option<OsString>,
+
+    /// Send at most RATE bytes a second
+    #[arg(long, value_name = "RATE", value_parser = parse_size)]
+    pub(crate) limit_upload: Option<u64>,
+
+    /// Connections to the server: more help where it is far away
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) connections: u8,
+
+    /// Threads that read and hash [default: one for each processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) readers: Option<u8>,
+
+    /// Ask the server what it has before sending
+    #[arg(long)]
+    pub(crate) probe: bool,
+
+    /// Report as lines of JSON on standard error
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Show no progress on a terminal
+    #[arg(long)]
+    pub(crate) no_progress: bool,
+
+    /// Print the man page or the completions of a shell
+    #[arg(long, value_enum, value_name = "WHAT", hide = true, exclusive = true)]
+    pub(crate) generate: Option<Generate>,
+
+    /// Print help
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: (),
+}
+
+/// What is made from the definitions in this file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Generate {
+    /// The manual page
+    Man,
+    /// Completions for bash
+    Bash,
+    /// Completions for zsh
+    Zsh,
+    /// Completions for fish
+    Fish,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  Archive a directory into a store of its own, made if there is none:
+      vac -h /srv/venti /home
+  Archive to a server, sending and reading only what changed since the last time:
+      venti=backup vac -f home.vac /home
+      venti=backup vac -d home.vac -q -f home.vac.new /home && mv home.vac.new home.vac
+  Every night, under yyyy/mmdd in one archive:
+      vac -q -a /var/lib/dump.vac /home
+  A dump of a database:
+      vac -h backup -i db.sql --command 'pg_dump db'
+
+Exit status:
+  0 complete; 1 no archive; 2 usage; 3 archive made, but not of everything; 10 no such server
+  or store; 11 store in use; 12 not allowed; 130 interrupted";
+
+/// Reads a size: a number, and perhaps k, m, g or t for powers of 1024.
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        unit => return Err(format!("{unit:?} is no unit; expected k, m, g or t")),
+    };
+    let number: u64 = digits.parse().map_err(|_| format!("{digits:?} is not a number"))?;
+    number.checked_mul(1 << shift).ok_or_else(|| "too large".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(parse_size("8k"), Ok(8192));
+        assert_eq!(parse_size("56K"), Ok(57_344));
+        assert_eq!(parse_size("512"), Ok(512));
+        assert_eq!(parse_size("1t"), Ok(1 << 40));
+        for bad in ["", "k", "1x", "-1", "99999999999t"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+}

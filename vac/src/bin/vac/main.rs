@@ -1,0 +1,39 @@
+//! The program vac. See vac(1) and `vac --help`.
+
+mod arguments;
+mod hooks;
+mod report;
+mod run;
+mod score_file;
+mod streams;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use arguments::{Arguments, Generate};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Some(what) = arguments.generate {
+        return generate(what);
+    }
+    ExitCode::from(run::run(&arguments))
+}
+
+/// Prints the man page or completions.
+fn generate(what: Generate) -> ExitCode {
+    let mut command = Arguments::command();
+    let mut out = std::io::stdout();
+    let shell = match what {
+        Generate::Man => {
+            let page = clap_mangen::Man::new(command);
+            return ExitCode::from(u8::from(page.render(&mut out).is_err()));
+        }
+        Generate::Bash => clap_complete::Shell::Bash,
+        Generate::Zsh => clap_complete::Shell::Zsh,
+        Generate::Fish => clap_complete::Shell::Fish,
+    };
+    clap_complete::generate(shell, &mut command, "vac", &mut out);
+    ExitCode::SUCCESS
+}

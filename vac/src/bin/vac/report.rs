@@ -1,0 +1,262 @@
+//! What the user sees while vac runs and at its end: on standard error, as text or as lines of
+//! JSON. The schema of the lines is in docs/vac-json.md.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use vac::archiver::{Change, Counts, Observer, Outcome, Problem, ProblemKind, Progress};
+
+/// How often the numbers on a terminal change.
+const TICK: Duration = Duration::from_millis(200);
+/// How often a line of progress is written with `--json`.
+const JSON_TICK: Duration = Duration::from_secs(1);
+/// Problems of one kind that are listed again at the end.
+const LISTED_AGAIN: usize = 20;
+
+/// What of the run is shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Style {
+    pub(crate) json: bool,
+    pub(crate) verbose: bool,
+    /// With `-q` only what changed is named.
+    pub(crate) changed_only: bool,
+    pub(crate) statistics: bool,
+    pub(crate) no_progress: bool,
+}
+
+/// Hears what happens and writes it down.
+pub(crate) struct Reporter {
+    style: Style,
+    bar: ProgressBar,
+    /// Losses, to be listed again below everything else.
+    losses: Mutex<Vec<String>>,
+    start: Instant,
+}
+
+impl Reporter {
+    pub(crate) fn new(style: Style) -> Reporter {
+        let shows = std::io::stderr().is_terminal() && !style.json && !style.no_progress;
+        let target =
+            if shows { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+            bar.set_style(style);
+        }
+        Reporter { style, bar, losses: Mutex::new(Vec::new()), start: Instant::now() }
+    }
+
+    /// Writes a line of text, above the progress if that is shown.
+    pub(crate) fn line(&self, text: &str) {
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+
+    fn json_line(value: &Value) {
+        eprintln!("{value}");
+    }
+
+    /// Says something that is no problem of a file.
+    pub(crate) fn note(&self, text: &str) {
+        if self.style.json {
+            Reporter::json_line(&json!({"message_type": "note", "message": text}));
+        } else {
+            self.line(&format!("vac: {text}"));
+        }
+    }
+
+    /// Says why there is no archive.
+    pub(crate) fn error(&self, text: &str, code: u8) {
+        self.bar.finish_and_clear();
+        if self.style.json {
+            let value = json!({"message_type": "exit_error", "code": code, "message": text});
+            Reporter::json_line(&value);
+        } else {
+            self.line(&format!("vac: {text}"));
+        }
+    }
+
+    /// Shows the numbers until `done` says so.
+    pub(crate) fn follow(&self, progress: &Arc<Progress>, done: &dyn Fn(Duration) -> bool) {
+        let shows = self.style.json || !self.bar.is_hidden();
+        let tick = if self.style.json { JSON_TICK } else { TICK };
+        while !done(tick) {
+            if !shows {
+                continue;
+            }
+            let counts = progress.counters.counts();
+            let current = String::from_utf8_lossy(&progress.current()).into_owned();
+            if self.style.json {
+                let mut value = numbers("status", &counts, self.start.elapsed());
+                value["current"] = json!(current);
+                Reporter::json_line(&value);
+            } else {
+                self.bar.set_message(progress_text(&counts, self.start.elapsed(), &current));
+                self.bar.tick();
+            }
+        }
+    }
+
+    /// The end: numbers, and the losses once more.
+    pub(crate) fn summary(&self, outcome: &Outcome) {
+        self.bar.finish_and_clear();
+        let (counts, elapsed) = (&outcome.counts, self.start.elapsed());
+        if self.style.json {
+            let mut value = numbers("summary", counts, elapsed);
+            value["score"] = json!(format!("vac:{}", outcome.root));
+            value["incomplete"] = json!(outcome.incomplete);
+            Reporter::json_line(&value);
+            return;
+        }
+        let losses = std::mem::take(&mut *self.losses.lock());
+        if self.style.statistics || !losses.is_empty() || std::io::stderr().is_terminal() {
+            self.line(&summary_text(counts, elapsed));
+        }
+        if !losses.is_empty() {
+            self.line(&format!("vac: the archive is not complete: {} problems", losses.len()));
+            let more = losses.len().saturating_sub(LISTED_AGAIN);
+            losses.iter().take(LISTED_AGAIN).for_each(|loss| self.line(&format!("  {loss}")));
+            if more > 0 {
+                self.line(&format!("  and {more} more, named above"));
+            }
+        }
+    }
+}
+
+impl Observer for Reporter {
+    fn problem(&self, problem: &Problem) {
+        if self.style.json {
+            let mut value = json!({
+                "message_type": "problem",
+                "code": problem.code(),
+                "loss": problem.is_loss(),
+                "message": problem.kind.to_string(),
+            });
+            put_path(&mut value, &problem.path);
+            Reporter::json_line(&value);
+            return;
+        }
+        let text = format!("{}: {}", shown(&problem.path), problem.kind);
+        let quiet = matches!(problem.kind, ProblemKind::Excluded | ProblemKind::TooLarge);
+        if !quiet || self.style.verbose {
+            self.line(&format!("vac: {text}"));
+        }
+        if problem.is_loss() {
+            self.losses.lock().push(text);
+        }
+    }
+
+    fn file(&self, path: &[u8], change: Change) {
+        if !self.style.verbose || (self.style.changed_only && change == Change::Unchanged) {
+            return;
+        }
+        if self.style.json {
+            let change = match change {
+                Change::New => "new",
+                Change::Changed => "changed",
+                Change::Unchanged => "unchanged",
+            };
+            let mut value = json!({"message_type": "file", "change": change});
+            put_path(&mut value, path);
+            Reporter::json_line(&value);
+        } else {
+            self.line(&shown(path));
+        }
+    }
+}
+
+/// The path as text, and if that is not all of it, its bytes beside it.
+fn put_path(value: &mut Value, path: &[u8]) {
+    match std::str::from_utf8(path) {
+        Ok(text) => value["path"] = json!(text),
+        Err(_) => {
+            value["path"] = json!(String::from_utf8_lossy(path));
+            value["path_base64"] = json!(base64(path));
+        }
+    }
+}
+
+/// RFC 4648, with padding.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let [a, b, c] = [0, 1, 2].map(|i| u32::from(group.get(i).copied().unwrap_or(0)));
+        let bits = a << 16 | b << 8 | c;
+        for place in 0..4 {
+            let digit = (bits >> (18 - 6 * place)) as usize & 63;
+            text.push(if place <= group.len() { DIGITS[digit].into() } else { '=' });
+        }
+    }
+    text
+}
+
+/// A path for people: bytes that would disturb a terminal are escaped.
+fn shown(path: &[u8]) -> String {
+    let text = String::from_utf8_lossy(path);
+    if text.chars().any(char::is_control) { text.escape_debug().to_string() } else { text.into() }
+}
+
+fn numbers(message_type: &str, counts: &Counts, elapsed: Duration) -> Value {
+    let mut value = serde_json::to_value(counts).unwrap_or_default();
+    value["message_type"] = json!(message_type);
+    value["seconds"] = json!(elapsed.as_secs_f64());
+    value
+}
+
+fn progress_text(counts: &Counts, elapsed: Duration, current: &str) -> String {
+    let bytes = counts.bytes_read + counts.bytes_unchanged;
+    let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
+    let rate = counts.bytes_read.saturating_mul(1000) / milliseconds;
+    let failed =
+        if counts.failed > 0 { format!(", {} failed", counts.failed) } else { String::new() };
+    format!(
+        "{} files, {}, {}/s{failed}  {current}",
+        counts.files(),
+        indicatif::BinaryBytes(bytes),
+        indicatif::BinaryBytes(rate),
+    )
+}
+
+fn summary_text(counts: &Counts, elapsed: Duration) -> String {
+    let size = indicatif::BinaryBytes;
+    format!(
+        "vac: {} files new, {} changed, {} unchanged, {} failed, {} torn; {} directories; {} left out\n\
+         vac: {} read, {} unchanged, {} sent in {} blocks, {} known to be stored; {:.2} s",
+        counts.files_new,
+        counts.files_changed,
+        counts.files_unchanged,
+        counts.failed,
+        counts.torn,
+        counts.directories,
+        counts.left_out,
+        size(counts.bytes_read),
+        size(counts.bytes_unchanged),
+        size(counts.bytes_sent),
+        counts.blocks_sent,
+        size(counts.bytes_known),
+        elapsed.as_secs_f64(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_as_in_the_standard() {
+        let expected = ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg=="];
+        let found = ["", "f", "fo", "foo", "foob"].map(|text| base64(text.as_bytes()));
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn paths_do_not_disturb_the_terminal() {
+        assert_eq!(shown(b"a\x1b[2Jb"), "a\\u{1b}[2Jb");
+        let mut value = json!({});
+        put_path(&mut value, b"\xff");
+        assert_eq!(value["path_base64"], "/w==");
+    }
+}

@@ -1,0 +1,284 @@
+//! One run of vac: from the options to the exit status.
+
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use anyhow::Context;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use vac::archiver::{
+    ArchiveError, DumpDay, OldArchive, Options, Outcome, Progress, Source, StreamSource, archive,
+};
+use vac::store::{Access, OpenOptions, OpenStoreError, OpenedStore};
+use vac::walk::{FileSystems, Moment};
+use venti_proto::StoreError;
+
+use crate::arguments::Arguments;
+use crate::report::{Reporter, Style};
+use crate::{hooks, score_file, streams};
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const INCOMPLETE: u8 = 3;
+const NO_STORE: u8 = 10;
+const INTERRUPTED: u8 = 130;
+
+/// Why there is no archive, with the exit status that says so.
+struct Failure {
+    code: u8,
+    error: anyhow::Error,
+}
+
+/// Errors that say nothing else are of this sort.
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Failure {
+        Failure { code: FAILED, error }
+    }
+}
+
+fn usage(error: impl Into<anyhow::Error>) -> Failure {
+    Failure { code: USAGE, error: error.into() }
+}
+
+/// Does everything, and returns the exit status.
+pub(crate) fn run(arguments: &Arguments) -> u8 {
+    let reporter = Arc::new(Reporter::new(Style {
+        json: arguments.json,
+        verbose: arguments.verbose,
+        changed_only: arguments.quick,
+        statistics: arguments.statistics,
+        no_progress: arguments.no_progress,
+    }));
+    let done = prepare_and_archive(arguments, &reporter);
+    let (mut code, score) = match &done {
+        Ok(outcome) => {
+            let code = if outcome.incomplete { INCOMPLETE } else { 0 };
+            (code, Some(format!("vac:{}", outcome.root)))
+        }
+        Err(failure) => (failure.code, None),
+    };
+    if let Err(failure) = &done {
+        reporter.error(&format!("{:#}", failure.error), failure.code);
+    }
+    if let Err(error) = hooks::after(arguments.post.as_deref(), code, score.as_deref()) {
+        reporter.note(&format!("{error:#}"));
+        code = if code == 0 { INCOMPLETE } else { code };
+    }
+    code
+}
+
+fn prepare_and_archive(
+    arguments: &Arguments,
+    reporter: &Arc<Reporter>,
+) -> Result<Outcome, Failure> {
+    let progress = Arc::new(Progress::default());
+    stop_on_signals(&progress)?;
+    let mut options = options_of(arguments)?;
+    hooks::before(arguments.pre.as_deref())?;
+    let sources = sources_of(arguments)?;
+    let store = open_store(arguments, reporter)?;
+    options.exclusions.directories.extend(store.directory());
+    options.probe &= store.directory().is_none();
+    let trust_attributes = arguments.quick;
+    if let Some(old) = &arguments.diff {
+        let root = score_file::parse(old).map_err(usage)?;
+        options.old = Some(OldArchive { root, trust_attributes });
+    }
+    if let Some(path) = &arguments.archive {
+        options.dump = Some(today());
+        if path.exists() {
+            let root = score_file::read(path)?;
+            options.old = Some(OldArchive { root, trust_attributes });
+        }
+    }
+    raise_file_limit();
+    let outcome = archive_in_background(&store, sources, options, &progress, reporter)?;
+    print_score(arguments, &outcome)?;
+    reporter.summary(&outcome);
+    store.close().context("closing the store")?;
+    Ok(outcome)
+}
+
+/// Archives on a thread of its own while this one shows how far it is.
+fn archive_in_background(
+    store: &OpenedStore,
+    sources: Vec<Source>,
+    options: Options,
+    progress: &Arc<Progress>,
+    reporter: &Arc<Reporter>,
+) -> Result<Outcome, Failure> {
+    let (sender, receiver) = mpsc::channel();
+    let worker = {
+        let (blocks, progress, reporter) =
+            (Arc::clone(&store.blocks), Arc::clone(progress), Arc::clone(reporter));
+        std::thread::Builder::new().name("archive".to_owned()).spawn(move || {
+            let outcome = archive(&*blocks, sources, &options, &progress, reporter);
+            // Nobody listens only if the program ends anyway.
+            let _ = sender.send(());
+            outcome
+        })
+    };
+    let worker = worker.context("can not start a thread")?;
+    reporter.follow(progress, &|tick| {
+        !matches!(receiver.recv_timeout(tick), Err(mpsc::RecvTimeoutError::Timeout))
+    });
+    let outcome = worker.join().map_err(|_| anyhow::anyhow!("the archiver panicked"))?;
+    outcome.map_err(|error| Failure { code: code_of(&error), error: error.into() })
+}
+
+fn code_of(error: &ArchiveError) -> u8 {
+    match error {
+        ArchiveError::Interrupted => INTERRUPTED,
+        ArchiveError::SameName { .. } | ArchiveError::BlockSize(_) => USAGE,
+        ArchiveError::Store(StoreError::Connection { .. }) => NO_STORE,
+        _ => FAILED,
+    }
+}
+
+/// The score, where it was asked for: on standard output as the last line.
+fn print_score(arguments: &Arguments, outcome: &Outcome) -> Result<(), Failure> {
+    if let Some(path) = &arguments.output {
+        return Ok(score_file::write(path, outcome.root)?);
+    }
+    if let Some(path) = &arguments.archive {
+        score_file::write(path, outcome.root)?;
+    }
+    let mut out = std::io::stdout();
+    writeln!(out, "vac:{}", outcome.root)
+        .and_then(|()| out.flush())
+        .context("can not write the score to standard output")?;
+    Ok(())
+}
+
+fn open_store(arguments: &Arguments, reporter: &Reporter) -> Result<OpenedStore, Failure> {
+    let connections = usize::from(arguments.connections);
+    let options = OpenOptions { access: Access::Write, connections };
+    let store = vac::store::open(arguments.store.as_deref(), options).map_err(
+        |error: OpenStoreError| Failure { code: error.exit_code(), error: error.into() },
+    )?;
+    if store.is_new {
+        reporter.note("made a new store");
+    }
+    Ok(store)
+}
+
+/// The first signal ends the archive tidily; the second one ends the program.
+fn stop_on_signals(progress: &Arc<Progress>) -> Result<(), Failure> {
+    let mut signals =
+        signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("signals")?;
+    let progress = Arc::clone(progress);
+    let wait = move || {
+        for signal in signals.forever() {
+            if progress.is_stopping() {
+                std::process::exit(128 + signal);
+            }
+            progress.stop();
+        }
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(wait).context("signals")?;
+    Ok(())
+}
+
+/// Every directory that waits for a reader is open: as many as the system lets us have.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // Not being allowed to is no harm: the archiver manages with the usual thousand.
+    let _ = setrlimit(Resource::Nofile, raised);
+}
+
+fn options_of(arguments: &Arguments) -> Result<Options, Failure> {
+    let mut options = Options::default();
+    let size = arguments.block_size;
+    let in_range = u32::try_from(size).ok().filter(|s| vac::archiver::BLOCK_SIZES.contains(s));
+    options.block_size =
+        in_range.ok_or_else(|| usage(anyhow::anyhow!("-b {size}: expected 512 to 57344 bytes")))?;
+    options.merge = arguments.merge;
+    options.access_times = arguments.atime;
+    options.upload_rate = arguments.limit_upload;
+    options.probe = arguments.probe || arguments.diff.is_some() && !arguments.quick;
+    if let Some(readers) = arguments.readers {
+        options.readers = readers.into();
+    }
+    let exclusions = &mut options.exclusions;
+    exclusions.file_systems = FileSystems::of_this_process();
+    arguments.exclude_fs.iter().for_each(|kind| exclusions.file_systems.exclude(kind));
+    arguments.include_fs.iter().for_each(|kind| exclusions.file_systems.include(kind));
+    exclusions.one_file_system = arguments.one_file_system;
+    exclusions.caches = arguments.exclude_caches;
+    exclusions.larger_than = arguments.exclude_larger_than;
+    exclusions.if_present =
+        arguments.exclude_if_present.iter().map(|name| name.clone().into_vec()).collect();
+    for pattern in &arguments.exclude_patterns {
+        exclusions.patterns.exclude(pattern).map_err(usage)?;
+    }
+    for path in &arguments.exclude_files {
+        let content =
+            std::fs::read(path).with_context(|| format!("can not read {}", path.display()));
+        let name = path.display().to_string();
+        exclusions.patterns.exclude_file(&name, &content.map_err(usage)?).map_err(usage)?;
+    }
+    for glob in &arguments.exclude {
+        exclusions.patterns.exclude_glob(glob).map_err(usage)?;
+    }
+    Ok(options)
+}
+
+fn sources_of(arguments: &Arguments) -> Result<Vec<Source>, Failure> {
+    let mut paths = arguments.files.clone();
+    for (files, end) in [(&arguments.files_from, b'\n'), (&arguments.files_from0, 0)] {
+        for file in files {
+            paths.append(&mut listed(file, end).map_err(usage)?);
+        }
+    }
+    let mut sources: Vec<Source> = paths.into_iter().map(Source::Path).collect();
+    if let Some(name) = &arguments.stdin {
+        let stream: Box<dyn StreamSource> = match &arguments.command {
+            Some(command) => Box::new(streams::Program::start(command).context("--command")?),
+            None => Box::new(streams::StandardInput(std::io::stdin())),
+        };
+        let name = name.as_bytes().to_vec();
+        sources.push(Source::Stream { name, modified: now(), stream });
+    }
+    if sources.is_empty() {
+        return Err(usage(anyhow::anyhow!("nothing to archive: the list of files is empty")));
+    }
+    Ok(sources)
+}
+
+/// The names in a list, each ended by `end`.
+fn listed(file: &Path, end: u8) -> anyhow::Result<Vec<PathBuf>> {
+    let mut content = Vec::new();
+    if file == Path::new("-") {
+        std::io::stdin().read_to_end(&mut content).context("can not read standard input")?;
+    } else {
+        content =
+            std::fs::read(file).with_context(|| format!("can not read {}", file.display()))?;
+    }
+    let names = content.split(|byte| *byte == end).filter(|name| !name.is_empty());
+    Ok(names.map(|name| PathBuf::from(OsStr::from_bytes(name))).collect())
+}
+
+/// The day, as this machine's clock and time zone have it.
+fn today() -> DumpDay {
+    let today = jiff::Zoned::now().date();
+    DumpDay {
+        year: today.year().unsigned_abs(),
+        month: today.month().unsigned_abs(),
+        day: today.day().unsigned_abs(),
+        modified: now(),
+    }
+}
+
+/// The time, for what has none of its own.
+fn now() -> Moment {
+    let now = jiff::Timestamp::now();
+    Moment {
+        seconds: now.as_second(),
+        nanoseconds: u32::try_from(now.subsec_nanosecond()).unwrap_or(0),
+    }
+}

@@ -1,0 +1,263 @@
+//! Runs the program vac as a user does, into a store of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test that can not go on fails")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use venti_proto::{BlockType, Score};
+
+/// A place with a tree and a store.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Place {
+        let place = Place(tempfile::tempdir().unwrap());
+        std::fs::create_dir(place.path("tree")).unwrap();
+        std::fs::write(place.path("tree/file"), "content").unwrap();
+        place
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.0.path().join(below)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vac"));
+        command.current_dir(self.0.path()).env_remove("venti").args(arguments);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs vac with the store of this place.
+    fn vac(&self, arguments: &[&str]) -> Output {
+        self.command(&["-h", "./store"]).args(arguments).output().unwrap()
+    }
+
+    fn has_root(&self, score: &str) -> bool {
+        let options = vac::store::OpenOptions { access: vac::store::Access::Read, connections: 1 };
+        let name = self.path("store").to_str().unwrap().to_owned();
+        let store = vac::store::open(Some(&name), options).unwrap();
+        let score: Score = score.parse().unwrap();
+        store.blocks.read_block(score, BlockType::ROOT).is_ok()
+    }
+}
+
+/// The last line of standard output, which must be a score.
+fn score(output: &Output) -> String {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let last = text.lines().last().unwrap_or_default();
+    assert!(last.starts_with("vac:") && last.len() == 44, "{last}\n{}", errors(output));
+    last.to_owned()
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn the_score_is_all_that_is_printed() {
+    let place = Place::new();
+    let output = place.vac(&["tree"]);
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    let found = score(&output);
+    assert_eq!(output.stdout.len(), 45);
+    assert!(place.has_root(&found));
+    assert_eq!(score(&place.vac(&["tree"])), found, "the same tree, the same score");
+}
+
+#[test]
+fn the_store_comes_from_the_environment_too() {
+    let place = Place::new();
+    let output = place.command(&["tree"]).env("venti", "./store").output().unwrap();
+    assert!(place.has_root(&score(&output)));
+    let none = place.command(&["tree"]).output().unwrap();
+    assert_eq!(none.status.code(), Some(2));
+    assert!(errors(&none).contains("no store is named"), "{}", errors(&none));
+    assert!(none.stdout.is_empty());
+}
+
+#[test]
+fn exit_codes_say_what_went_wrong() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("other")).unwrap();
+    std::fs::write(place.path("other/file"), "no store").unwrap();
+    let code = |arguments: &[&str]| {
+        let output = place.command(arguments).output().unwrap();
+        assert!(output.stdout.is_empty());
+        output.status.code().unwrap()
+    };
+    assert_eq!(code(&["--no-such-option"]), 2);
+    assert_eq!(code(&["-h", "./store"]), 2, "no files");
+    assert_eq!(code(&["-h", "./store", "-b", "100", "tree"]), 2);
+    assert_eq!(code(&["-h", "./store", "-e", "[", "tree"]), 2);
+    assert_eq!(code(&["-h", "./store", "-d", "nowhere", "tree"]), 2);
+    assert_eq!(code(&["-h", "./other", "tree"]), 10);
+    assert_eq!(code(&["-h", "unix:/nowhere/at/all", "tree"]), 10);
+    assert_eq!(code(&["-h", "./store", "nothing"]), 1);
+    let options = vac::store::OpenOptions { access: vac::store::Access::Write, connections: 1 };
+    let name = place.path("store").to_str().unwrap().to_owned();
+    let held = vac::store::open(Some(&name), options).unwrap();
+    assert_eq!(code(&["-h", "./store", "tree"]), 11);
+    drop(held);
+}
+
+#[test]
+fn unreadable_files_make_the_status_3_and_are_named() {
+    let place = Place::new();
+    std::fs::write(place.path("tree/secret"), "x").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o0);
+    std::fs::set_permissions(place.path("tree/secret"), mode).unwrap();
+    let mut command = place.command(&["-h", "./store", "tree"]);
+    if rustix::process::geteuid().is_root() {
+        // As root everything can be read: become somebody who may write here.
+        use std::os::unix::fs::{PermissionsExt, chown};
+        use std::os::unix::process::CommandExt;
+        chown(place.path(""), Some(65534), Some(65534)).unwrap();
+        let everybody = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(place.path(""), everybody).unwrap();
+        command.uid(65534).gid(65534);
+        let program = place.path("vac");
+        if std::fs::copy(env!("CARGO_BIN_EXE_vac"), &program).is_err() {
+            return;
+        }
+        let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+        command = Command::new(program);
+        command.args(arguments).current_dir(place.0.path()).uid(65534).gid(65534);
+    }
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", errors(&output));
+    assert!(errors(&output).contains("tree/secret: not archived: permission denied"));
+    assert!(errors(&output).contains("not complete: 1 problem"));
+    score(&output);
+}
+
+#[test]
+fn score_files_are_replaced_whole() {
+    let place = Place::new();
+    let output = place.vac(&["-f", "a.vac", "tree"]);
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    assert!(output.stdout.is_empty());
+    let first = read(place.path("a.vac"));
+    std::fs::write(place.path("tree/new"), "more").unwrap();
+    place.vac(&["-q", "-d", "a.vac", "-f", "a.vac", "tree"]);
+    assert_ne!(read(place.path("a.vac")), first);
+    let failed = place.vac(&["-f", "a.vac", "nothing"]);
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(place.has_root(read(place.path("a.vac")).trim()), "a failure leaves the file");
+}
+
+#[test]
+fn a_dump_grows_by_a_day_and_survives_a_failure() {
+    let place = Place::new();
+    let first = score(&place.vac(&["-a", "dump.vac", "-q", "tree"]));
+    assert_eq!(read(place.path("dump.vac")).trim(), first);
+    let second = score(&place.vac(&["-a", "dump.vac", "-q", "tree"]));
+    assert_ne!(first, second);
+    assert_eq!(place.vac(&["-a", "dump.vac", "nothing"]).status.code(), Some(1));
+    assert_eq!(read(place.path("dump.vac")).trim(), second);
+    std::fs::write(place.path("dump.vac"), "damaged").unwrap();
+    assert_eq!(place.vac(&["-a", "dump.vac", "tree"]).status.code(), Some(1));
+    assert_eq!(read(place.path("dump.vac")), "damaged", "nothing is overwritten that is not ours");
+}
+
+#[test]
+fn streams_are_archived_if_they_are_whole() {
+    let place = Place::new();
+    let good = place.vac(&["-i", "db.sql", "--command", "echo select", "tree"]);
+    assert_eq!(good.status.code(), Some(0), "{}", errors(&good));
+    let bad = place.vac(&["-i", "db.sql", "--command", "echo half; exit 9"]);
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(bad.stdout.is_empty());
+    assert!(errors(&bad).contains("exit status: 9"), "{}", errors(&bad));
+    let mut piped = place.command(&["-h", "./store", "-i", "in"]);
+    piped.stdin(std::fs::File::open(place.path("tree/file")).unwrap());
+    score(&piped.output().unwrap());
+    assert_eq!(place.vac(&["-i", "a/b"]).status.code(), Some(1));
+}
+
+#[test]
+fn hooks_run_before_and_after() {
+    let place = Place::new();
+    let output = place.vac(&[
+        "--pre",
+        "echo hello; echo before > tree/marker",
+        "--post",
+        "echo $VAC_EXIT $VAC_SCORE > after",
+        "tree",
+    ]);
+    assert_eq!(read(place.path("after")).trim(), format!("0 {}", score(&output)));
+    assert_eq!(output.stdout.len(), 45, "what hooks print is not on standard output");
+    assert!(place.path("tree/marker").exists());
+    let refused = place.vac(&["--pre", "exit 1", "--post", "echo $VAC_EXIT > after", "tree"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(refused.stdout.is_empty());
+    assert_eq!(read(place.path("after")).trim(), "1");
+}
+
+#[test]
+fn lists_of_files_and_json() {
+    let place = Place::new();
+    std::fs::write(place.path("tree/two"), "2").unwrap();
+    std::fs::write(place.path("list"), "tree/file\0tree/two\0").unwrap();
+    let output = place.vac(&["--files-from0", "list", "--json", "-v", "-e", "tree/two"]);
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    let text = errors(&output);
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let types: Vec<_> = lines.iter().filter_map(|l| l["message_type"].as_str()).collect();
+    assert_eq!(types.last(), Some(&"summary"), "{text}");
+    assert!(types.contains(&"file"));
+    assert!(lines.iter().any(|l| l["code"] == "excluded" && l["path"] == "tree/two"), "{text}");
+    assert_eq!(lines.last().unwrap()["score"], score(&output).as_str());
+    assert_eq!(lines.last().unwrap()["files_new"], 1);
+}
+
+#[test]
+fn the_store_is_not_archived_into_itself() {
+    let place = Place::new();
+    let output = place.vac(&["."]);
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    assert!(errors(&output).contains("store: not entered: it is the store itself"));
+}
+
+#[test]
+fn interrupting_leaves_no_score() {
+    let place = Place::new();
+    let mut child = place
+        .command(&["-h", "./store", "-i", "endless", "--command", "cat /dev/zero"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    // Once the store is there, the program listens to signals.
+    while !place.path("store").exists() {
+        assert!(child.try_wait().unwrap().is_none());
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", errors(&output));
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn manual_and_completions_are_made_from_the_options() {
+    let place = Place::new();
+    for (what, expected) in [
+        ("man", ".TH vac"),
+        ("bash", "complete -F"),
+        ("zsh", "#compdef vac"),
+        ("fish", "complete -c vac"),
+    ] {
+        let output = place.command(&["--generate", what]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap().replace("\\-", "-");
+        assert!(text.contains(expected), "{what}");
+        assert!(text.contains("block-size"), "{what}");
+    }
+}
