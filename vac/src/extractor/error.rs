@@ -57,6 +57,12 @@ pub enum ExtractError {
         /// What is missing.
         what: &'static str,
     },
+    /// A stream that was being written can not be completed.
+    #[error("the stream ends here: {detail}")]
+    Broken {
+        /// Why.
+        detail: String,
+    },
     /// What can not be kept here, or only by the superuser.
     #[error("not restored: {what}")]
     NotPossible {

@@ -5,9 +5,11 @@
 //! by name, so that no link of the file system can lead elsewhere.
 
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::Ordering::Relaxed;
 
-use rustix::fs::{AtFlags, linkat};
+use rustix::fs::{AtFlags, linkat, statat};
 use rustix::io::Errno;
 use venti_proto::Score;
 
@@ -101,6 +103,11 @@ fn link(
     let first_name = place::c_name(first_name)?;
     let name = place::c_name(task.node.name())?;
     let parent = task.directory.as_fd();
+    // To rename one name of a file to another of its names does nothing, and leaves both.
+    if !task.directory.fresh && is_same_file(above.as_fd(), &first_name, parent, &name) {
+        session.counts.unchanged.fetch_add(1, Relaxed);
+        return Ok(());
+    }
     let mut construction = Construction::new(parent, &name, task.directory.fresh)?;
     construction.make("link", |at, name| {
         linkat(&above, first_name.as_c_str(), at, name, AtFlags::empty())
@@ -108,4 +115,13 @@ fn link(
     construction.finish()?;
     session.entry(path, &task.node);
     Ok(())
+}
+
+fn is_same_file(a: BorrowedFd<'_>, a_name: &CStr, b: BorrowedFd<'_>, b_name: &CStr) -> bool {
+    let identity = |directory: BorrowedFd<'_>, name: &CStr| {
+        let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).ok();
+        stat.map(|stat| (stat.st_dev, stat.st_ino))
+    };
+    let found = identity(a, a_name);
+    found.is_some() && found == identity(b, b_name)
 }

@@ -40,8 +40,6 @@ impl Default for Limits {
 pub struct ExtractOptions {
     /// Compare what is there, and write only what differs.
     pub differences: bool,
-    /// Change nothing: only say what would be done.
-    pub dry_run: bool,
     /// Remove what the archive does not have.
     pub delete: bool,
     /// Whose the files are.
@@ -64,7 +62,6 @@ impl Default for ExtractOptions {
     fn default() -> ExtractOptions {
         ExtractOptions {
             differences: false,
-            dry_run: false,
             delete: false,
             owners: Owners::default(),
             times: true,

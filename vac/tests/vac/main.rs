@@ -5,4 +5,5 @@
 mod builder;
 mod golden;
 mod hostile;
+mod round_trip;
 mod support;

@@ -1,0 +1,240 @@
+//! Writes an archive as a tar stream: POSIX 1003.1-2001 (pax) with what GNU tar and star
+//! understand beside it (`SCHILY.xattr`).
+
+use std::collections::HashMap;
+use std::io::Write;
+
+use super::ordered::Visitor;
+use super::{ExtractError, Observer};
+use crate::format::FileKind;
+use crate::reader::{Node, Piece};
+
+const BLOCK: usize = 512;
+
+/// Writes what is visited. Call [`TarWriter::finish`] at the end.
+pub struct TarWriter<'a> {
+    to: &'a mut dyn Write,
+    observer: &'a dyn Observer,
+    /// First paths of files with several names.
+    links: HashMap<(u64, venti_proto::Score), Vec<u8>>,
+}
+
+/// The fields of a header.
+struct Header<'a> {
+    path: &'a [u8],
+    link: &'a [u8],
+    size: u64,
+    type_flag: u8,
+}
+
+impl<'a> TarWriter<'a> {
+    /// Writes to `to`; problems of single files are told to `observer`.
+    pub fn new(to: &'a mut dyn Write, observer: &'a dyn Observer) -> TarWriter<'a> {
+        TarWriter { to, observer, links: HashMap::new() }
+    }
+
+    /// Writes the end of the archive.
+    ///
+    /// # Errors
+    /// [`ExtractError::System`] if it can not be written.
+    pub fn finish(self) -> Result<(), ExtractError> {
+        self.to
+            .write_all(&[0; 2 * BLOCK])
+            .and_then(|()| self.to.flush())
+            .map_err(|error| write_error(&error))
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), ExtractError> {
+        self.to.write_all(bytes).map_err(|error| write_error(&error))
+    }
+
+    fn pad(&mut self, size: u64) -> Result<(), ExtractError> {
+        let rest = usize::try_from(size % BLOCK as u64).unwrap_or(0);
+        self.put(&[0; BLOCK][..(BLOCK - rest) % BLOCK])
+    }
+
+    fn file(&mut self, path: &[u8], node: &Node) -> Result<(), ExtractError> {
+        let mut name = path.to_vec();
+        if node.is_directory() {
+            name.push(b'/');
+        }
+        let group = node.metadata().unix.as_ref().and_then(|unix| unix.link);
+        let mut header = Header { path: &name, link: b"", size: 0, type_flag: type_flag(node) };
+        if let (Some(link), false) = (group, node.is_directory()) {
+            let key = (link.group, node.content().score);
+            if let Some(first) = self.links.get(&key).cloned() {
+                header = Header { link: &first, type_flag: b'1', ..header };
+                return self.header(&header, node);
+            }
+            self.links.insert(key, path.to_vec());
+        }
+        match node.kind() {
+            FileKind::Regular => {
+                header.size = node.size();
+                self.header(&header, node)?;
+                self.content(path, node)
+            }
+            FileKind::Symlink => {
+                let target = node.link_target()?;
+                header.link = &target;
+                self.header(&header, node)
+            }
+            // Tar knows no sockets.
+            FileKind::Socket => Err(ExtractError::NotPossible { what: "a socket in a tar stream" }),
+            _ => self.header(&header, node),
+        }
+    }
+
+    /// Writes the content. The header promised its size: where a block can not be read there is
+    /// no way back, so that ends the stream.
+    fn content(&mut self, _path: &[u8], node: &Node) -> Result<(), ExtractError> {
+        const ZEROS: [u8; 8192] = [0; 8192];
+        node.read_in_order(&mut |piece| match piece {
+            Piece::Data(bytes) => self.put(bytes),
+            Piece::Zeros(mut count) => {
+                while count > 0 {
+                    let part = count.min(ZEROS.len() as u64);
+                    self.put(&ZEROS[..usize::try_from(part).unwrap_or(0)])?;
+                    count -= part;
+                }
+                Ok(())
+            }
+        })
+        .map_err(|error: ExtractError| ExtractError::Broken { detail: error.to_string() })?;
+        self.pad(node.size())
+    }
+
+    fn header(&mut self, header: &Header<'_>, node: &Node) -> Result<(), ExtractError> {
+        let records = records(header, node)?;
+        if !records.is_empty() {
+            let pax = Header { path: b"././@PaxHeader", link: b"", ..*header };
+            let pax = Header { size: records.len() as u64, type_flag: b'x', ..pax };
+            self.put(&ustar(&pax, None))?;
+            self.put(&records)?;
+            self.pad(records.len() as u64)?;
+        }
+        self.put(&ustar(header, Some(node)))
+    }
+}
+
+impl Visitor for TarWriter<'_> {
+    fn enter(&mut self, path: &[u8], node: &Node) -> Result<(), ExtractError> {
+        self.observer.entry(path, node);
+        match self.file(path, node) {
+            Err(error @ (ExtractError::Broken { .. } | ExtractError::System { .. })) => Err(error),
+            Err(error) => {
+                self.observer.problem(path, &error);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn problem(&mut self, path: &[u8], error: &ExtractError) {
+        self.observer.problem(path, error);
+    }
+}
+
+fn write_error(error: &std::io::Error) -> ExtractError {
+    let errno = rustix::io::Errno::from_io_error(error).unwrap_or(rustix::io::Errno::IO);
+    ExtractError::System { action: "write", errno }
+}
+
+fn type_flag(node: &Node) -> u8 {
+    match node.kind() {
+        FileKind::Regular | FileKind::Socket => b'0',
+        FileKind::Symlink => b'2',
+        FileKind::CharDevice => b'3',
+        FileKind::BlockDevice => b'4',
+        FileKind::Directory => b'5',
+        FileKind::Fifo => b'6',
+    }
+}
+
+/// The block of a header. What does not fit is cut: the records before it have it whole.
+fn ustar(header: &Header<'_>, node: Option<&Node>) -> [u8; BLOCK] {
+    let mut block = [0; BLOCK];
+    let mut text = |at: usize, size: usize, value: &[u8]| {
+        let length = value.len().min(size);
+        block[at..at + length].copy_from_slice(&value[..length]);
+    };
+    let octal = |size: usize, number: u64| {
+        let largest = (1u64 << (3 * (size - 1))) - 1;
+        format!("{:0width$o}", number.min(largest), width = size - 1)
+    };
+    let metadata = node.map(Node::metadata);
+    let unix = metadata.and_then(|metadata| metadata.unix.as_ref());
+    let (uid, gid) = unix.map_or((0, 0), |unix| (unix.uid, unix.gid));
+    let modified = metadata.map_or(0, |m| u64::try_from(m.modified().seconds).unwrap_or(0));
+    let permissions = metadata.map_or(0o644, crate::format::VacDir::permissions);
+    text(0, 100, header.path);
+    text(100, 8, octal(8, permissions.into()).as_bytes());
+    text(108, 8, octal(8, uid.into()).as_bytes());
+    text(116, 8, octal(8, gid.into()).as_bytes());
+    text(124, 12, octal(12, header.size).as_bytes());
+    text(136, 12, octal(12, modified).as_bytes());
+    text(148, 8, b"        ");
+    text(156, 1, &[header.type_flag]);
+    text(157, 100, header.link);
+    text(257, 8, b"ustar\x0000");
+    text(265, 31, metadata.map_or(b"", |metadata| &metadata.owner));
+    text(297, 31, metadata.map_or(b"", |metadata| &metadata.group));
+    if let Some(device) = node.and_then(|node| node.device().ok().flatten())
+        && matches!(header.type_flag, b'3' | b'4')
+    {
+        text(329, 8, octal(8, device.1.major.into()).as_bytes());
+        text(337, 8, octal(8, device.1.minor.into()).as_bytes());
+    }
+    let sum: u64 = block.iter().map(|byte| u64::from(*byte)).sum();
+    block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    block
+}
+
+/// The pax records that a file needs.
+fn records(header: &Header<'_>, node: &Node) -> Result<Vec<u8>, ExtractError> {
+    let mut records = Vec::new();
+    if header.path.len() > 100 || !header.path.is_ascii() {
+        record(&mut records, b"path", header.path);
+    }
+    if header.link.len() > 100 || !header.link.is_ascii() {
+        record(&mut records, b"linkpath", header.link);
+    }
+    if header.size >= 1 << 33 {
+        record(&mut records, b"size", header.size.to_string().as_bytes());
+    }
+    let modified = node.metadata().modified();
+    if modified.nanoseconds != 0 || modified.seconds < 0 {
+        // Nanoseconds count forward: 1.5 s before 1970 is -1.5 in the record.
+        let total = i128::from(modified.seconds) * 1_000_000_000 + i128::from(modified.nanoseconds);
+        let sign = if total < 0 { "-" } else { "" };
+        let total = total.unsigned_abs();
+        let text = format!("{sign}{}.{:09}", total / 1_000_000_000, total % 1_000_000_000);
+        record(&mut records, b"mtime", text.as_bytes());
+    }
+    if let Some(unix) = node.unix()? {
+        for (key, number) in [(&b"uid"[..], unix.uid), (b"gid", unix.gid)] {
+            if number > 0o7_777_777 {
+                record(&mut records, key, number.to_string().as_bytes());
+            }
+        }
+        for xattr in &unix.xattrs {
+            record(&mut records, &[b"SCHILY.xattr.", &xattr.name[..]].concat(), &xattr.value);
+        }
+    }
+    Ok(records)
+}
+
+/// `LENGTH KEY=VALUE\n`, where the length counts its own digits.
+fn record(to: &mut Vec<u8>, key: &[u8], value: &[u8]) {
+    let rest = key.len() + value.len() + 3;
+    let mut length = rest + 1;
+    while length != rest + length.to_string().len() {
+        length = rest + length.to_string().len();
+    }
+    to.extend_from_slice(length.to_string().as_bytes());
+    to.push(b' ');
+    to.extend_from_slice(key);
+    to.push(b'=');
+    to.extend_from_slice(value);
+    to.push(b'\n');
+}

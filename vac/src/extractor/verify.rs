@@ -1,0 +1,192 @@
+//! Compares an archive with a directory and changes nothing.
+
+use std::collections::HashSet;
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, Stat, openat, readlinkat, statat};
+use rustix::io::Errno;
+
+use super::ordered::{Visitor, visit};
+use super::{ExtractError, ExtractOptions, Limits, Selection, compare, place};
+use crate::format::FileKind;
+use crate::reader::Node;
+
+/// How a file of the directory is not that of the archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// Only the archive has it.
+    Missing,
+    /// Only the directory has it.
+    Extra,
+    /// It is something else.
+    Kind,
+    /// The content, or the target of a link, is another.
+    Content,
+    /// Permissions are not the same.
+    Permissions,
+    /// Owner or group are not the same.
+    Owner,
+    /// The time of the last modification is not the same.
+    Time,
+}
+
+impl Difference {
+    /// The difference in a word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Difference::Missing => "missing",
+            Difference::Extra => "extra",
+            Difference::Kind => "kind",
+            Difference::Content => "content",
+            Difference::Permissions => "permissions",
+            Difference::Owner => "owner",
+            Difference::Time => "time",
+        }
+    }
+}
+
+/// Compares what is selected below `root` with the directory `target`. Each difference is given
+/// to `tell` with its path, each problem to `problem`.
+///
+/// # Errors
+/// [`ExtractError::System`] if the directory can not be opened, [`ExtractError::Limit`].
+pub fn verify(
+    root: &Node,
+    target: &Path,
+    selection: &Selection,
+    options: &ExtractOptions,
+    tell: &mut dyn FnMut(&[u8], Difference),
+    problem: &mut dyn FnMut(&[u8], &ExtractError),
+) -> Result<(), ExtractError> {
+    let path = CString::new(target.as_os_str().as_bytes())
+        .map_err(|_| ExtractError::system("open the directory")(Errno::INVAL))?;
+    let top = place::open_target(&path).map_err(ExtractError::system("open the directory"))?;
+    let limits: Limits = options.limits;
+    let names = vec![HashSet::new()];
+    let mut comparison =
+        Comparison { options, selection, open: vec![Some(top)], names, tell, problem };
+    visit(root, selection, &limits, &mut comparison)
+}
+
+struct Comparison<'a> {
+    options: &'a ExtractOptions,
+    selection: &'a Selection,
+    /// The directories on the way; `None` where the target has none.
+    open: Vec<Option<OwnedFd>>,
+    /// Names of the archive in each of them.
+    names: Vec<HashSet<Vec<u8>>>,
+    tell: &'a mut dyn FnMut(&[u8], Difference),
+    problem: &'a mut dyn FnMut(&[u8], &ExtractError),
+}
+
+impl Visitor for Comparison<'_> {
+    fn enter(&mut self, path: &[u8], node: &Node) -> Result<(), ExtractError> {
+        if let Some(names) = self.names.last_mut() {
+            names.insert(node.name().to_vec());
+        }
+        let name = place::c_name(node.name())?;
+        let mut below = None;
+        if let Some(Some(parent)) = self.open.last() {
+            match statat(parent, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => {
+                    let found = self.compare(parent, &name, &stat, node);
+                    for difference in found {
+                        (self.tell)(path, difference);
+                    }
+                    if node.is_directory() {
+                        below = place::open_directory(parent.as_fd(), &name).ok();
+                    }
+                }
+                Err(Errno::NOENT) => (self.tell)(path, Difference::Missing),
+                Err(errno) => (self.problem)(path, &ExtractError::system("look at it")(errno)),
+            }
+        } else {
+            (self.tell)(path, Difference::Missing);
+        }
+        if node.is_directory() {
+            self.open.push(below);
+            self.names.push(HashSet::new());
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self, path: &[u8], _node: &Node, whole: bool) -> Result<(), ExtractError> {
+        let names = self.names.pop().unwrap_or_default();
+        let Some(Some(directory)) = self.open.pop() else { return Ok(()) };
+        if !whole {
+            return Ok(());
+        }
+        let listing = Dir::read_from(&directory).map_err(ExtractError::system("list"))?;
+        for entry in listing {
+            let entry = entry.map_err(ExtractError::system("list"))?;
+            let name = entry.file_name().to_bytes();
+            let mut below = path.to_vec();
+            if !below.is_empty() {
+                below.push(b'/');
+            }
+            below.extend_from_slice(name);
+            let known = name == b"." || name == b".." || names.contains(name);
+            if !known && self.selection.keeps(&below) {
+                (self.tell)(&below, Difference::Extra);
+            }
+        }
+        Ok(())
+    }
+
+    fn problem(&mut self, path: &[u8], error: &ExtractError) {
+        (self.problem)(path, error);
+    }
+}
+
+impl Comparison<'_> {
+    fn compare(
+        &self,
+        parent: &OwnedFd,
+        name: &CString,
+        stat: &Stat,
+        node: &Node,
+    ) -> Vec<Difference> {
+        let kind = node.kind();
+        if FileKind::from_unix(stat.st_mode) != Some(kind) {
+            return vec![Difference::Kind];
+        }
+        let mut found = Vec::new();
+        let same = match kind {
+            FileKind::Regular => {
+                u64::try_from(stat.st_size) == Ok(node.size()) && same_file(parent, name, node)
+            }
+            FileKind::Symlink => readlinkat(parent, name.as_c_str(), Vec::new())
+                .is_ok_and(|target| node.link_target().is_ok_and(|t| t == target.as_bytes())),
+            _ => true,
+        };
+        if !same {
+            found.push(Difference::Content);
+        }
+        let unix = node.metadata().unix.as_ref();
+        if kind != FileKind::Symlink && stat.st_mode & 0o7777 != node.metadata().permissions() {
+            found.push(Difference::Permissions);
+        }
+        if self.options.owners != super::Owners::Mine
+            && unix.is_some_and(|unix| (unix.uid, unix.gid) != (stat.st_uid, stat.st_gid))
+        {
+            found.push(Difference::Owner);
+        }
+        let modified = node.metadata().modified();
+        let nanoseconds = unix.is_none() || stat.st_mtime_nsec == u64::from(modified.nanoseconds);
+        if self.options.times && (stat.st_mtime != modified.seconds || !nanoseconds) {
+            found.push(Difference::Time);
+        }
+        found
+    }
+}
+
+fn same_file(parent: &OwnedFd, name: &CString, node: &Node) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    openat(parent, name.as_c_str(), flags, Mode::empty())
+        .and_then(|file| compare::same_content(file.as_fd(), node))
+        .unwrap_or(false)
+}
