@@ -5,5 +5,6 @@
 mod builder;
 mod golden;
 mod hostile;
+mod program;
 mod round_trip;
 mod support;

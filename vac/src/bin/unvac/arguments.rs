@@ -1,0 +1,200 @@
+//! The options of unvac. The one-letter ones are those of unvac(1); man page and completions are
+//! made from this.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use vac::extractor::{ExtractOptions, Limits, Owners};
+
+const EXAMPLES: &str = "\
+EXIT STATUS
+  0  everything was restored
+  1  nothing was restored, or the archive is malformed: the entries are named
+  2  the command line is wrong
+  3  something could not be restored, or differs: it is named
+  10 there is no such server or store    11 it is in use    12 not allowed
+  130 interrupted
+
+EXAMPLES
+  unvac -h backup -C /restore home.vac               restore an archive into /restore
+  unvac -t -v home.vac                               list what is in it
+  unvac home.vac glenda/lib/profile                  restore one file, below the present directory
+  unvac -c home.vac glenda/lib/profile | less        look at it
+  unvac -d --delete -C /home home.vac                make /home what it was, writing what differs
+  unvac --verify -C /home home.vac                   say how /home differs from the archive
+  unvac --tar home.vac | ssh host tar xpf -          restore where there is no unvac";
+
+/// Restore files from an archive in a Venti store.
+///
+/// ARCHIVE is the score that vac printed, or a file that holds it. With FILES only these are
+/// restored, directories with all that is in them. Nothing is written outside of the directory,
+/// whatever the archive says, and no file is left that is not whole.
+///
+/// The superuser restores owners, devices and set-uid bits; others what they may, and are told
+/// what not.
+#[derive(Debug, Parser)]
+#[command(name = "unvac", version, disable_help_flag = true, after_long_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Score of the archive (vac: and 40 digits), or a file that holds it
+    #[arg(value_name = "ARCHIVE", required_unless_present = "generate")]
+    pub(crate) archive: Option<String>,
+
+    /// What to restore [default: everything]
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<OsString>,
+
+    /// Server to read from, or directory of a store [default: $venti]
+    #[arg(short = 'h', long = "store", value_name = "HOST|DIRECTORY")]
+    pub(crate) store: Option<String>,
+
+    /// Restore into DIRECTORY, which is made if there is none
+    #[arg(short = 'C', long, value_name = "DIRECTORY", default_value = ".")]
+    pub(crate) directory: PathBuf,
+
+    /// Set modification times: always done, the option is the original's
+    #[arg(short = 'T', long)]
+    pub(crate) times: bool,
+
+    /// Do not set modification times
+    #[arg(long, conflicts_with = "times")]
+    pub(crate) no_times: bool,
+
+    /// Write the content of files to standard output instead
+    #[arg(short = 'c', long, conflicts_with_all = ["diff", "list", "tar", "verify"])]
+    pub(crate) stdout: bool,
+
+    /// Compare with the files that are there, and write only those that differ
+    #[arg(short = 'd', long)]
+    pub(crate) diff: bool,
+
+    /// List the files instead of restoring them; with -v as ls -l does
+    #[arg(short = 't', long, conflicts_with_all = ["tar", "verify", "delete"])]
+    pub(crate) list: bool,
+
+    /// Name each file
+    #[arg(short = 'v', long)]
+    pub(crate) verbose: bool,
+
+    /// Print the bytes written at the end
+    #[arg(short = 's', long)]
+    pub(crate) statistics: bool,
+
+    /// Remove from the directories what the archive does not have
+    #[arg(long, conflicts_with_all = ["tar", "verify", "stdout"])]
+    pub(crate) delete: bool,
+
+    /// Change nothing: say what would be made, changed or removed
+    #[arg(short = 'n', long, conflicts_with_all = ["tar", "verify", "stdout", "list"])]
+    pub(crate) dry_run: bool,
+
+    /// Change nothing: say how the directory differs from the archive, and exit 3 if it does
+    #[arg(long)]
+    pub(crate) verify: bool,
+
+    /// Write a tar stream to standard output instead
+    #[arg(long, conflicts_with = "verify")]
+    pub(crate) tar: bool,
+
+    /// Leave out what matches GLOB: a name at any depth, or with a slash a path
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) exclude: Vec<String>,
+
+    /// Which record of owners counts
+    #[arg(long, value_name = "WHICH", default_value = "numbers")]
+    pub(crate) owners: OwnersOption,
+
+    /// Make no devices, and set no set-uid and set-gid bits
+    #[arg(long)]
+    pub(crate) no_special: bool,
+
+    /// Set no extended attributes (ACLs and capabilities too) and no inode flags
+    #[arg(long)]
+    pub(crate) no_attributes: bool,
+
+    /// Threads that read and write files
+    #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) workers: u16,
+
+    /// Connections to the server
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) connections: u16,
+
+    /// Levels of directories that are restored at most
+    #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().depth)]
+    pub(crate) max_depth: u64,
+
+    /// Bytes of the longest path that is restored
+    #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().path)]
+    pub(crate) max_path: u64,
+
+    /// Names that are restored at most
+    #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().entries)]
+    pub(crate) max_entries: u64,
+
+    /// How often the same directories may come again, on average
+    #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().copies)]
+    pub(crate) max_copies: u64,
+
+    /// Write what happens as lines of JSON to standard error
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Show no progress on a terminal
+    #[arg(long)]
+    pub(crate) no_progress: bool,
+
+    /// Print this help
+    #[arg(long, action = clap::ArgAction::Help)]
+    pub(crate) help: Option<bool>,
+
+    /// Print the man page, or completions for a shell
+    #[arg(long, value_name = "WHAT", hide = true)]
+    pub(crate) generate: Option<Generate>,
+}
+
+/// Whose the files become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OwnersOption {
+    /// The numbers that the archive has; names where it has none
+    Numbers,
+    /// The names where this system knows them
+    Names,
+    /// Everything is mine
+    Mine,
+}
+
+/// What can be generated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Generate {
+    Man,
+    Bash,
+    Zsh,
+    Fish,
+}
+
+impl Arguments {
+    pub(crate) fn options(&self) -> ExtractOptions {
+        ExtractOptions {
+            differences: self.diff,
+            delete: self.delete,
+            owners: match self.owners {
+                OwnersOption::Numbers => Owners::Numbers,
+                OwnersOption::Names => Owners::Names,
+                OwnersOption::Mine => Owners::Mine,
+            },
+            times: !self.no_times,
+            special: !self.no_special,
+            attributes: !self.no_attributes,
+            umask_cleared: true,
+            workers: usize::from(self.workers),
+            limits: Limits {
+                depth: self.max_depth,
+                path: self.max_path,
+                entries: self.max_entries,
+                copies: self.max_copies,
+                ..Limits::default()
+            },
+        }
+    }
+}

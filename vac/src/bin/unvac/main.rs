@@ -1,0 +1,38 @@
+//! The program unvac. See unvac(1) and `unvac --help`.
+
+mod arguments;
+mod list;
+mod report;
+mod run;
+mod score;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use arguments::{Arguments, Generate};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Some(what) = arguments.generate {
+        return generate(what);
+    }
+    ExitCode::from(run::run(&arguments))
+}
+
+/// Prints the man page or completions.
+fn generate(what: Generate) -> ExitCode {
+    let mut command = Arguments::command();
+    let mut out = std::io::stdout();
+    let shell = match what {
+        Generate::Man => {
+            let page = clap_mangen::Man::new(command);
+            return ExitCode::from(u8::from(page.render(&mut out).is_err()));
+        }
+        Generate::Bash => clap_complete::Shell::Bash,
+        Generate::Zsh => clap_complete::Shell::Zsh,
+        Generate::Fish => clap_complete::Shell::Fish,
+    };
+    clap_complete::generate(shell, &mut command, "unvac", &mut out);
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,170 @@
+//! Opens store and archive, does what the options say, and finds the exit code.
+
+use std::io::{BufWriter, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use anyhow::Context;
+use jiff::tz::TimeZone;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use vac::extractor::{
+    Difference, ExtractError, Observer, Selection, TarWriter, restore, verify, visit,
+};
+use vac::reader::Archive;
+use vac::store::{self, Access, OpenOptions};
+use vac::walk::Patterns;
+
+use crate::arguments::Arguments;
+use crate::list::{Lister, Printer};
+use crate::report::Reporter;
+use crate::score;
+
+/// Nothing was restored.
+const FAILED: u8 = 1;
+/// The command line is wrong.
+const USAGE: u8 = 2;
+/// Something is missing or differs.
+const INCOMPLETE: u8 = 3;
+const INTERRUPTED: u8 = 130;
+
+/// Runs the program and returns its exit code.
+pub(crate) fn run(arguments: &Arguments) -> u8 {
+    // What is made gets the mode that the archive says.
+    rustix::process::umask(rustix::fs::Mode::empty());
+    let reporter = Reporter::new(arguments.json, arguments.verbose, arguments.no_progress);
+    let stop = Arc::new(AtomicBool::new(false));
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        for flag in [&stop, &interrupted] {
+            if let Err(error) = signal_hook::flag::register(signal, Arc::clone(flag)) {
+                reporter.error(&format!("can not catch signals: {error}"), FAILED);
+                return FAILED;
+            }
+        }
+    }
+    match open_and_run(arguments, &reporter, &stop) {
+        Ok(_) if interrupted.load(Relaxed) => {
+            reporter.error("interrupted", INTERRUPTED);
+            INTERRUPTED
+        }
+        Ok(code) => code,
+        Err((error, code)) => {
+            reporter.error(&format!("{error:#}"), code);
+            code
+        }
+    }
+}
+
+/// An error, and the exit code that it makes.
+type Failure = (anyhow::Error, u8);
+
+fn with_code(code: u8) -> impl Fn(anyhow::Error) -> Failure {
+    move |error| (error, code)
+}
+
+fn open_and_run(
+    arguments: &Arguments,
+    reporter: &Reporter,
+    stop: &AtomicBool,
+) -> Result<u8, Failure> {
+    let name = arguments.archive.as_deref().unwrap_or_default();
+    let score = score::parse(name).map_err(with_code(USAGE))?;
+    let mut patterns = Patterns::default();
+    for glob in &arguments.exclude {
+        patterns.exclude_glob(glob).map_err(|error| (error.into(), USAGE))?;
+    }
+    let paths = arguments.files.iter().map(|file| file.as_bytes());
+    let selection = Selection::new(paths, patterns);
+    let connections = usize::from(arguments.connections);
+    let options = OpenOptions { access: Access::Read, connections };
+    let opened = store::open(arguments.store.as_deref(), options).map_err(|error| {
+        let code = error.exit_code();
+        (error.into(), code)
+    })?;
+    let archive = Archive::open(Arc::clone(&opened.blocks), score)
+        .with_context(|| format!("can not open the archive {name}"))
+        .map_err(with_code(FAILED))?;
+    let done = run_on(arguments, reporter, stop, &archive, &selection);
+    drop(archive);
+    opened.close().map_err(|error| (error.into(), FAILED))?;
+    done
+}
+
+fn run_on(
+    arguments: &Arguments,
+    reporter: &Reporter,
+    stop: &AtomicBool,
+    archive: &Archive,
+    selection: &Selection,
+) -> Result<u8, Failure> {
+    if arguments.list || arguments.stdout || arguments.tar {
+        return write_stream(arguments, reporter, archive, selection);
+    }
+    if arguments.verify || arguments.dry_run {
+        return compare(arguments, reporter, archive, selection);
+    }
+    let (root, target) = (archive.root(), &arguments.directory);
+    let options = arguments.options();
+    let summary = restore(root, target, selection, &options, reporter, stop)
+        .with_context(|| format!("{}", target.display()))
+        .map_err(with_code(FAILED))?;
+    reporter.summary(&summary, arguments.statistics);
+    Ok(summary.exit_code())
+}
+
+/// Writes a listing, contents or a tar stream to standard output.
+fn write_stream(
+    arguments: &Arguments,
+    reporter: &Reporter,
+    archive: &Archive,
+    selection: &Selection,
+) -> Result<u8, Failure> {
+    let mut out = BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
+    let (root, limits) = (archive.root(), arguments.options().limits);
+    let written = if arguments.list {
+        let (long, zone) = (arguments.verbose, TimeZone::system());
+        let mut lister = Lister { to: &mut out, long, zone, observer: reporter };
+        visit(root, selection, &limits, &mut lister)
+    } else if arguments.tar {
+        let mut tar = TarWriter::new(&mut out, reporter);
+        visit(root, selection, &limits, &mut tar).and_then(|()| tar.finish())
+    } else {
+        let mut printer = Printer { to: &mut out, observer: reporter };
+        visit(root, selection, &limits, &mut printer)
+    };
+    let flushed = written.map_err(anyhow::Error::from).and_then(|()| Ok(out.flush()?));
+    flushed.map_err(with_code(FAILED))?;
+    Ok(reporter.exit_code())
+}
+
+/// Says how the directory differs, or what a restore would do.
+fn compare(
+    arguments: &Arguments,
+    reporter: &Reporter,
+    archive: &Archive,
+    selection: &Selection,
+) -> Result<u8, Failure> {
+    let mut differs = false;
+    let mut tell = |path: &[u8], difference: Difference| {
+        if arguments.verify {
+            differs = true;
+            reporter.action(difference.name(), path);
+        } else if difference != Difference::Extra {
+            let action = if difference == Difference::Missing { "make" } else { "change" };
+            reporter.action(action, path);
+        } else if arguments.delete {
+            reporter.action("remove", path);
+        }
+    };
+    let mut problem = |path: &[u8], error: &ExtractError| reporter.problem(path, error);
+    let options = arguments.options();
+    let target = &arguments.directory;
+    verify(archive.root(), target, selection, &options, &mut tell, &mut problem)
+        .with_context(|| format!("{}", target.display()))
+        .map_err(with_code(FAILED))?;
+    Ok(match reporter.exit_code() {
+        0 if differs => INCOMPLETE,
+        code => code,
+    })
+}

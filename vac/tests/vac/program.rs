@@ -1,0 +1,174 @@
+//! The program unvac as a person runs it.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::round_trip::snapshot;
+
+/// A store in a directory with an archive of a small tree.
+struct Desk {
+    place: tempfile::TempDir,
+    score: String,
+}
+
+impl Desk {
+    fn new() -> Desk {
+        let place = tempfile::tempdir().unwrap();
+        let tree = place.path().join("tree");
+        fs::create_dir_all(tree.join("d")).unwrap();
+        fs::write(tree.join("hello"), "hello\n").unwrap();
+        fs::write(tree.join("d/large"), vec![b'x'; 100_000]).unwrap();
+        std::os::unix::fs::symlink("hello", tree.join("link")).unwrap();
+        fs::hard_link(tree.join("hello"), tree.join("d/hello too")).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_vac"))
+            .args(["-h", "./store", "tree"])
+            .current_dir(place.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let score = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+        fs::write(place.path().join("tree.vac"), format!("{score}\n")).unwrap();
+        Desk { place, score }
+    }
+
+    fn unvac(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_unvac"))
+            .args(["-h", "./store"])
+            .args(arguments)
+            .current_dir(self.place.path())
+            .env_remove("venti")
+            .output()
+            .unwrap()
+    }
+
+    fn path(&self, below: &str) -> std::path::PathBuf {
+        self.place.path().join(below)
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn assert_same_trees(a: &Path, b: &Path) {
+    assert_eq!(snapshot(a), snapshot(b));
+}
+
+#[test]
+fn an_archive_is_restored_listed_and_printed() {
+    let desk = Desk::new();
+    let restored = desk.unvac(&["-C", "out", "tree.vac"]);
+    assert_eq!((restored.status.code(), text(&restored.stderr)), (Some(0), String::new()));
+    assert_same_trees(&desk.path("tree"), &desk.path("out/tree"));
+    let listed = desk.unvac(&["-t", &desk.score]);
+    let names = "tree/\ntree/d/\ntree/d/hello too\ntree/d/large\ntree/hello\ntree/link\n";
+    assert_eq!(text(&listed.stdout), names);
+    let long = text(&desk.unvac(&["-tv", &desk.score, "tree/d/large"]).stdout);
+    assert!(long.lines().last().unwrap().starts_with("-rw-r--r-- "), "{long}");
+    assert!(long.contains(" 100000 "), "{long}");
+    let printed = desk.unvac(&["-c", "tree.vac", "tree/hello"]);
+    assert_eq!(text(&printed.stdout), "hello\n");
+    let named = desk.unvac(&["-Tv", "-C", "out2", "tree.vac", "tree/d/large"]);
+    assert_eq!(text(&named.stderr), "tree/\ntree/d/\ntree/d/large\n");
+}
+
+#[test]
+fn differences_are_verified_shown_and_undone() {
+    let desk = Desk::new();
+    assert_eq!(desk.unvac(&["-C", "out", "tree.vac"]).status.code(), Some(0));
+    let verify = || desk.unvac(&["--verify", "-C", "out", "tree.vac"]);
+    assert_eq!(verify().status.code(), Some(0));
+    fs::write(desk.path("out/tree/d/large"), "small").unwrap();
+    fs::remove_file(desk.path("out/tree/link")).unwrap();
+    fs::write(desk.path("out/tree/new"), "new").unwrap();
+    let found = verify();
+    assert_eq!(found.status.code(), Some(3));
+    for line in ["content tree/d/large", "missing tree/link", "extra tree/new"] {
+        assert!(text(&found.stderr).lines().any(|l| l == line), "{}", text(&found.stderr));
+    }
+    let dry = desk.unvac(&["-n", "-d", "--delete", "-C", "out", "tree.vac"]);
+    assert_eq!(dry.status.code(), Some(0));
+    for line in ["change tree/d/large", "make tree/link", "remove tree/new"] {
+        assert!(text(&dry.stderr).lines().any(|l| l == line), "{}", text(&dry.stderr));
+    }
+    assert_eq!(verify().status.code(), Some(3), "a dry run changes nothing");
+    let undone = desk.unvac(&["-d", "--delete", "-C", "out", "tree.vac"]);
+    assert_eq!(undone.status.code(), Some(0));
+    assert_same_trees(&desk.path("tree"), &desk.path("out/tree"));
+}
+
+#[test]
+fn a_tar_stream_has_everything() {
+    let desk = Desk::new();
+    let long = desk.path("tree/d").join("n".repeat(150));
+    fs::write(&long, "long").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_vac"))
+        .args(["-h", "./store", "tree"])
+        .current_dir(desk.place.path())
+        .output()
+        .unwrap();
+    let score = text(&output.stdout).trim().to_owned();
+    let tar = desk.unvac(&["--tar", &score]);
+    assert_eq!(tar.status.code(), Some(0));
+    fs::write(desk.path("tree.tar"), tar.stdout).unwrap();
+    fs::create_dir(desk.path("out")).unwrap();
+    let unpacked = Command::new("tar")
+        .args(["-xpf", "../tree.tar"])
+        .current_dir(desk.path("out"))
+        .output()
+        .unwrap();
+    assert!(unpacked.status.success() && unpacked.stderr.is_empty(), "{unpacked:?}");
+    assert_same_trees(&desk.path("tree"), &desk.path("out/tree"));
+    let inode = |name: &str| fs::metadata(desk.path("out/tree").join(name)).unwrap().ino();
+    assert_eq!(inode("hello"), inode("d/hello too"));
+}
+
+#[test]
+fn what_goes_wrong_has_its_words_and_exit_code() {
+    let desk = Desk::new();
+    let cases: [(&[&str], i32, &str); 7] = [
+        (&["tree.vac", "tree/nothing"], 3, "tree/nothing: the archive does not have"),
+        (&["nowhere.vac"], 2, "nowhere.vac is no score, and can not be opened"),
+        (&["tree/hello"], 2, "tree/hello does not hold a score: found \"hello\""),
+        (&["vac:0000000000000000000000000000000000000000"], 1, "no block with score 0000"),
+        (&["-c", "-d", "tree.vac"], 2, "cannot be used with"),
+        (&["-C", "tree/hello", "tree.vac"], 1, "tree/hello: open the target"),
+        (&["--max-depth", "0", "-C", "o", "tree.vac"], 1, "the limit is 0 (--max-depth"),
+    ];
+    for (arguments, code, words) in cases {
+        let output = desk.unvac(arguments);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+    let nowhere = Command::new(env!("CARGO_BIN_EXE_unvac"))
+        .args(["-h", "./no-store", &desk.score])
+        .current_dir(desk.place.path())
+        .output()
+        .unwrap();
+    assert_eq!(nowhere.status.code(), Some(10), "{}", text(&nowhere.stderr));
+}
+
+#[test]
+fn json_lines_parse_and_end_with_a_summary() {
+    let desk = Desk::new();
+    let output = desk.unvac(&["--json", "-v", "-C", "out", "tree.vac"]);
+    let lines: Vec<serde_json::Value> =
+        text(&output.stderr).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let summary = lines.last().unwrap();
+    assert_eq!(summary["message_type"], "summary");
+    assert_eq!((&summary["files"], &summary["directories"]), (&4.into(), &2.into()));
+    assert_eq!(lines.len(), 7);
+}
+
+#[test]
+fn man_page_and_completions_are_generated() {
+    let desk = Desk::new();
+    for (what, expected) in [("man", ".TH unvac"), ("bash", "_unvac()"), ("zsh", "#compdef unvac")]
+    {
+        let output = desk.unvac(&["--generate", what]);
+        assert!(text(&output.stdout).contains(expected), "{what}");
+    }
+}
