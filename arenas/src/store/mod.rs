@@ -30,6 +30,7 @@ pub use stats::StoreStats;
 pub use write::UnverifiedBlock;
 
 use crate::disk::{Disk, DiskLock, RealDisk};
+use crate::fields::StoreIdentity;
 use crate::finding::Finding;
 use crate::log::Log;
 use stats::Counters;
@@ -106,6 +107,12 @@ impl Store {
         };
         self.handle.stop();
         result
+    }
+
+    /// Whose arenas these are: sixteen bytes that no other store has got.
+    #[must_use]
+    pub fn identity(&self) -> StoreIdentity {
+        self.shared().catalogue.store
     }
 
     /// What opening found, and what was found since.
