@@ -41,13 +41,17 @@ pub struct Cli {
 #[expect(missing_docs, reason = "the help of a command is on its arguments")]
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    Serve(commands::serve::Arguments),
+    Serve(Box<commands::serve::Arguments>),
     Read(commands::read::Arguments),
     Write(commands::write::Arguments),
     Copy(commands::copy::Arguments),
     Ping(commands::ping::Arguments),
     Sync(commands::sync::Arguments),
     Stats(commands::stats::Arguments),
+    Check(commands::check::Arguments),
+    FindRoots(commands::find_roots::Arguments),
+    Print(commands::print::Arguments),
+    Roots(commands::roots::Arguments),
     RebuildIndex(commands::rebuild_index::Arguments),
 }
 
@@ -55,8 +59,8 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 pub struct Where {
     /// Server (host, host:port, tcp!host!port, or a Unix socket), or directory of a store
-    #[arg(short = 'h', long = "host", value_name = "WHERE", env = "venti")]
-    pub host: Option<String>,
+    #[arg(short = 'h', long = "store", value_name = "WHERE", env = "venti")]
+    pub at: Option<String>,
 }
 
 /// The path of a store on this machine, for commands that no server does for others.

@@ -1,8 +1,13 @@
 //! The commands of `venti`, one module each.
+
+pub mod check;
 pub mod copy;
+pub mod find_roots;
 pub mod ping;
+pub mod print;
 pub mod read;
 pub mod rebuild_index;
+pub mod roots;
 pub mod serve;
 pub mod stats;
 pub mod sync;
@@ -19,13 +24,17 @@ use crate::outcome::{Failure, Outcome};
 /// [`Failure`], which knows its exit code.
 pub fn run(command: Command) -> Result<Outcome, Failure> {
     match command {
-        Command::Serve(arguments) => serve::run(arguments),
+        Command::Serve(arguments) => serve::run(*arguments),
         Command::Read(arguments) => read::run(&arguments),
         Command::Write(arguments) => write::run(&arguments),
         Command::Copy(arguments) => copy::run(&arguments),
         Command::Ping(arguments) => ping::run(&arguments),
         Command::Sync(arguments) => sync::run(&arguments),
         Command::Stats(arguments) => stats::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::FindRoots(arguments) => find_roots::run(&arguments),
+        Command::Print(arguments) => print::run(&arguments),
+        Command::Roots(arguments) => roots::run(&arguments),
         Command::RebuildIndex(arguments) => rebuild_index::run(&arguments),
     }
 }

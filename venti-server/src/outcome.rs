@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use arenas::OpenError;
+use venti_proto::roots::RootLogError;
 use venti_proto::{BlockType, Score, StoreError};
 
 use crate::server::{ListenError, ServeError};
@@ -91,6 +92,13 @@ pub enum Failure {
         #[from]
         source: StoreError,
     },
+    /// The log of roots can not be read.
+    #[error("the log of roots: {source}")]
+    Roots {
+        /// Why.
+        #[from]
+        source: RootLogError,
+    },
     /// Standard input, standard output, or a file.
     #[error("{action}: {source}")]
     Io {
@@ -155,6 +163,7 @@ impl Failure {
             | Failure::WrongType { .. }
             | Failure::TooLarge { .. }
             | Failure::Store { .. }
+            | Failure::Roots { .. }
             | Failure::NotATree { .. } => 1,
         }
     }

@@ -12,6 +12,7 @@ use venti_proto::client::Client;
 
 use crate::cli::{LocalStore, Where};
 use crate::outcome::Failure;
+use crate::server::StoredError;
 
 /// A server, or the directory of a store.
 #[derive(Clone, Debug)]
@@ -28,7 +29,7 @@ impl Place {
     /// # Errors
     /// [`Failure::NowhereToGo`], or what [`Place::named`] says.
     pub(crate) fn given(place: &Where) -> Result<Place, Failure> {
-        let given = place.host.clone().or_else(|| env::var("venti").ok());
+        let given = place.at.clone().or_else(|| env::var("venti").ok());
         match given.filter(|given| !given.is_empty()) {
             None => Err(Failure::NowhereToGo),
             Some(given) => Place::named(&given),
@@ -95,6 +96,14 @@ impl LocalStore {
     /// As [`LocalStore::path`], [`Failure::NoStore`], [`Failure::Open`].
     pub(crate) fn open(&self, read_only: bool) -> Result<Store, Failure> {
         open_store(&self.path()?, read_only)
+    }
+}
+
+/// What it means that a store with its log of roots can not be opened.
+pub(crate) fn open_failure(path: &Path, error: StoredError) -> Failure {
+    match error {
+        StoredError::Open(source) => Failure::Open { path: path.to_owned(), source },
+        StoredError::Roots(source) => Failure::Roots { source },
     }
 }
 

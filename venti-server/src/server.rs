@@ -13,6 +13,7 @@ mod metrics;
 mod notify;
 mod shared;
 mod shutdown;
+mod stored;
 mod stream;
 mod tls;
 mod watches;
@@ -39,6 +40,7 @@ pub use metrics::{Metrics, Snapshot};
 pub use notify::notify;
 use shared::Shared;
 pub use shutdown::{Phase, Shutdown, ShutdownHandle, shutdown};
+pub use stored::{StoredBlocks, StoredError};
 use stream::Stream;
 pub use tls::{TlsError, TlsFiles};
 

@@ -3,15 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arenas::{Store, StoreOptions};
+use arenas::StoreOptions;
 use venti_proto::address::Address;
 
 use crate::commands::output;
 use crate::limits::Limits;
 use crate::memory::{MemoryPlan, default_memory};
 use crate::outcome::{Failure, Outcome};
+use crate::place::open_failure;
 use crate::server::{
-    ServeError, Server, ServerConfig, Shutdown, ShutdownHandle, TlsFiles, notify, shutdown,
+    ServeError, Server, ServerConfig, Shutdown, ShutdownHandle, StoredBlocks, TlsFiles, notify,
+    shutdown,
 };
 use crate::size::{Size, human};
 
@@ -47,6 +49,10 @@ pub struct Arguments {
     #[arg(long, value_name = "ADDRESS")]
     http: Option<Address>,
 
+    /// Time zone that days are cut in, such as Europe/Berlin; by default that of this machine
+    #[arg(long, value_name = "NAME", value_parser = time_zone)]
+    time_zone: Option<String>,
+
     /// Mode of Unix sockets, octal
     #[arg(long, value_name = "MODE", default_value = "600", value_parser = octal)]
     socket_mode: u32,
@@ -68,8 +74,9 @@ pub(super) fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         memory: memory.store,
         ..StoreOptions::default()
     };
-    let store = Store::open_path(&arguments.store, options)
-        .map_err(|source| Failure::Open { path: arguments.store.clone(), source })?;
+    let time_zone = arguments.time_zone.unwrap_or_else(local_time_zone);
+    let stored = StoredBlocks::open(&arguments.store, options, time_zone);
+    let stored = Arc::new(stored.map_err(|source| open_failure(&arguments.store, source))?);
     tracing::info!(store = %arguments.store.display(), memory = %human(total.0), "store opened");
     let config = ServerConfig {
         listen: arguments.listen,
@@ -84,10 +91,9 @@ pub(super) fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         .build()
         .map_err(|source| ServeError::System { action: "starting threads", source })?;
     let (handle, shutdown) = shutdown();
-    let engine = Arc::new(store.clone());
-    let served = runtime.block_on(serve(engine, config, &handle, shutdown));
+    let served = runtime.block_on(serve(Arc::clone(&stored), config, &handle, shutdown));
     runtime.shutdown_background();
-    let closed = store.close();
+    let closed = stored.store().close();
     served?;
     closed?;
     notify("STATUS=stopped");
@@ -95,7 +101,7 @@ pub(super) fn run(arguments: Arguments) -> Result<Outcome, Failure> {
 }
 
 async fn serve(
-    engine: Arc<Store>,
+    engine: Arc<StoredBlocks>,
     config: ServerConfig,
     handle: &ShutdownHandle,
     shutdown: Shutdown,
@@ -135,4 +141,13 @@ fn octal(text: &str) -> Result<u32, String> {
         Ok(mode) if mode <= 0o777 => Ok(mode),
         _ => Err("a mode is octal, from 0 to 777".to_owned()),
     }
+}
+
+/// Reads the name of a time zone that is known here.
+fn time_zone(text: &str) -> Result<String, String> {
+    jiff::tz::TimeZone::get(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+fn local_time_zone() -> String {
+    jiff::tz::TimeZone::system().iana_name().unwrap_or("UTC").to_owned()
 }

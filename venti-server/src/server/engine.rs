@@ -1,13 +1,14 @@
 //! What a connection needs of a store.
 
-use arenas::{Store, UnverifiedBlock};
+use arenas::UnverifiedBlock;
 use serde_json::Value;
 use venti_proto::roots::RootLog;
 use venti_proto::{BlockRequest, BlockStore, Score, StoreError};
 
 /// A store that takes whole batches as they came from the wire.
 ///
-/// [`Store`] is the one that is served; tests put failing and slow ones in its place.
+/// [`super::StoredBlocks`] is the one that is served; tests put failing and slow ones in its
+/// place.
 pub trait Engine: BlockStore {
     /// Hashes and stores every block, with one result each in the same order.
     fn write_unverified(
@@ -26,22 +27,4 @@ pub trait Engine: BlockStore {
 
     /// What there is to say about the store, for status pages.
     fn stats(&self) -> Value;
-}
-
-impl Engine for Store {
-    fn write_unverified(
-        &self,
-        blocks: &[UnverifiedBlock<'_>],
-        results: &mut Vec<Result<Score, StoreError>>,
-    ) {
-        Store::write_unverified(self, blocks, results);
-    }
-
-    fn sizes(&self, requests: &[BlockRequest], sizes: &mut Vec<Result<Option<u32>, StoreError>>) {
-        Store::sizes(self, requests, sizes);
-    }
-
-    fn stats(&self) -> Value {
-        serde_json::to_value(Store::stats(self)).unwrap_or_default()
-    }
 }

@@ -1,9 +1,13 @@
 //! The server over real sockets, and the program `venti` as a process.
 
 #[cfg(test)]
+mod administration;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod process;
 #[cfg(test)]
 mod program;
 #[cfg(test)]

@@ -1,106 +1,16 @@
 //! The program `venti`, as its users start it.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::Read as _;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Command;
 use std::thread;
 
-use rustix::process::{Pid, Signal, kill_process};
-use venti_proto::client::Client;
-use venti_proto::{
-    BlockBatch, BlockRequest, BlockStore, BlockType, Entry, Root, Score, StreamKind, Version,
-};
+use rustix::process::Signal;
+use venti_proto::{BlockBatch, BlockRequest, BlockStore, BlockType, Score};
 
-use crate::support::{PATIENCE, Peer};
-
-const HELLO: &str = "46bc3b9a3f81c11d49eff12f52b561d1de748d5b";
-
-fn venti(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_venti"));
-    command.args(arguments).env_remove("venti").env("VENTI_LOG", "warn");
-    command
-}
-
-/// Runs the program to its end.
-fn run(arguments: &[&str], input: &[u8]) -> Output {
-    let mut child = venti(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A program that does not want its input may be gone before it is written.
-    let _ = child.stdin.take().unwrap().write_all(input);
-    child.wait_with_output().unwrap()
-}
-
-/// Runs the program, which must succeed, and returns what it printed.
-fn ok(arguments: &[&str], input: &[u8]) -> String {
-    let output = run(arguments, input);
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{arguments:?}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Runs the program, which must end with `code`, and returns what it said.
-fn fails(code: i32, arguments: &[&str], input: &[u8]) -> String {
-    let output = run(arguments, input);
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
-    errors
-}
-
-/// A running `venti serve`, killed when dropped.
-struct Served {
-    child: Child,
-    address: String,
-}
-
-impl Served {
-    fn start(store: &Path, arguments: &[&str]) -> Served {
-        Served::spawn(venti(&["serve", text(store), "--listen", "127.0.0.1:0"]).args(arguments))
-    }
-
-    fn spawn(command: &mut Command) -> Served {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim_end().strip_prefix("listening on ").expect(&line).to_owned();
-        Served { child, address }
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, signal).unwrap();
-    }
-
-    fn wait(mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
-    }
-
-    fn client(&self) -> Client {
-        Client::connect(&self.address.parse().unwrap()).unwrap()
-    }
-
-    fn connect(&self) -> Peer<TcpStream> {
-        let stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Peer::hello(stream, Version::V04)
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
+use crate::process::{HELLO, Served, fails, ok, text};
+use crate::support::PATIENCE;
 
 #[test]
 fn a_block_is_written_and_read_through_a_server_and_in_a_store() {
@@ -277,75 +187,6 @@ fn a_read_only_server_serves_beside_a_writer_and_takes_nothing() {
     // What the writer gets later is seen, too.
     let later = ok(&["write", "-h", &writer.address], b"later");
     assert_eq!(ok(&["read", "-h", &reader.address, later.trim_end()], b""), "later");
-}
-
-/// Writes a root that leads to a directory with one file of one block.
-fn write_tree(store: &dyn BlockStore) -> [Score; 3] {
-    let write = |block_type, data: &[u8]| {
-        let mut batch = BlockBatch::default();
-        batch.push(block_type, data);
-        let batch = batch.hash();
-        store.write(&batch).unwrap();
-        batch.scores()[0]
-    };
-    let data = write(BlockType::DATA, b"the file");
-    let file = Entry { score: data, size: 8, ..Entry::empty(StreamKind::Data, 8192, 8192) };
-    let directory = write(BlockType::DIRECTORY, &file.encode().unwrap());
-    let root = write(BlockType::ROOT, &Root::vac(directory, 8192).encode().unwrap());
-    store.sync().unwrap();
-    [data, directory, root]
-}
-
-#[test]
-fn a_tree_is_copied_between_servers_and_stores() {
-    let directory = tempfile::tempdir().unwrap();
-    let source = Served::start(&directory.path().join("source"), &[]);
-    let destination = Served::start(&directory.path().join("destination"), &[]);
-    let [data, _, root] = write_tree(&source.client());
-    let from = source.address.as_str();
-    let score = format!("vac:{root}");
-    let copied = ok(&["copy", "--json", from, &destination.address, &score], b"");
-    let copied: serde_json::Value = serde_json::from_str(&copied).unwrap();
-    assert_eq!(copied["copied"]["written"], 3);
-    assert_eq!(copied["score"], root.to_string());
-    assert_eq!(ok(&["read", "-h", &destination.address, &data.to_string()], b""), "the file");
-    // Again, and fast: nothing to do.
-    let again = run(&["copy", "-f", "-v", from, &destination.address, &score], b"");
-    let said = String::from_utf8_lossy(&again.stderr).into_owned();
-    assert!(again.status.success() && said.contains("1 skipped, 0 written"), "{said}");
-    // From a store that a server has open, into one that nobody has.
-    let fresh = directory.path().join("fresh");
-    let made = Served::start(&fresh, &[]);
-    made.signal(Signal::TERM);
-    assert_eq!(made.wait(), Some(0));
-    let store = directory.path().join("source");
-    ok(&["copy", "-m", text(&store), text(&fresh), &score], b"");
-    assert_eq!(ok(&["read", "-h", text(&fresh), &data.to_string()], b""), "the file");
-}
-
-#[test]
-fn a_tree_with_a_hole_is_copied_only_if_asked_for() {
-    let directory = tempfile::tempdir().unwrap();
-    let source = Served::start(&directory.path().join("source"), &[]);
-    let destination = Served::start(&directory.path().join("destination"), &[]);
-    let (from, to) = (source.address.as_str(), destination.address.as_str());
-    let missing = Score::of(b"nobody has this");
-    let file = Entry { score: missing, size: 8, ..Entry::empty(StreamKind::Data, 8192, 8192) };
-    let block = ok(&["write", "-h", from, "-t", "directory"], &file.encode().unwrap());
-    let directory: Score = block.trim_end().parse().unwrap();
-    let root = Root::vac(directory, 8192).encode().unwrap();
-    let root = ok(&["write", "-h", from, "-t", "root"], &root);
-    let score = format!("vac:{}", root.trim_end());
-    let named = fails(1, &["copy", from, to, &score], b"");
-    assert!(named.contains(&missing.to_string()), "{named}");
-    fails(3, &["copy", "-i", from, to, &score], b"");
-    let rewritten = run(&["copy", "-r", from, to, &score], b"");
-    assert_eq!(rewritten.status.code(), Some(3));
-    let said = String::from_utf8(rewritten.stdout).unwrap();
-    assert!(said.starts_with("vac:") && said.ends_with(" (2 pointers rewritten)\n"), "{said}");
-    let new_root = said.split(' ').next().unwrap();
-    ok(&["copy", to, from, new_root], b"");
-    fails(2, &["copy", "-i", "-r", from, to, &score], b"");
 }
 
 #[test]

@@ -1,0 +1,106 @@
+//! `venti roots`: which archives there are, as the server's own log has it.
+
+use arenas::StoreOptions;
+use serde_json::json;
+use venti_proto::roots::{Completeness, HostName, RootLog, RootQuery, RootRecord};
+
+use crate::cli::Where;
+use crate::commands::{output, output_json};
+use crate::outcome::{Failure, Outcome};
+use crate::place::{self, Place, open_failure};
+use crate::server::StoredBlocks;
+use crate::size::human;
+
+/// List the archives that hosts have recorded, the newest first
+///
+/// The log of roots belongs to the server: nobody can change, remove or re-date what is in it.
+/// The time is the server's.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "The last archive of one host:\n\n    \
+    venti roots -h backup --host www --limit 1")]
+pub struct Arguments {
+    #[command(flatten)]
+    place: Where,
+
+    /// Only archives of this host
+    #[arg(long, value_name = "NAME")]
+    host: Option<HostName>,
+
+    /// Print so many at most
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<u64>,
+
+    /// Print a line of JSON for each
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    match Place::given(&arguments.place)? {
+        Place::Server(address) => list(arguments, &place::connect(&address)?),
+        Place::Store(path) => {
+            let options = StoreOptions { read_only: true, ..StoreOptions::default() };
+            let stored = StoredBlocks::open(&path, options, "UTC".to_owned())
+                .map_err(|error| open_failure(&path, error))?;
+            list(arguments, stored.root_log())
+        }
+    }
+}
+
+fn list(arguments: &Arguments, log: &dyn RootLog) -> Result<Outcome, Failure> {
+    let query = RootQuery { host: arguments.host.clone(), ..RootQuery::default() };
+    let mut left = arguments.limit.unwrap_or(u64::MAX);
+    let mut printed = Ok(());
+    log.each(&query, &mut |record| {
+        if left == 0 {
+            return false;
+        }
+        left -= 1;
+        printed = match arguments.json {
+            true => output_json(&in_json(&record)),
+            false => output(in_words(&record).as_bytes()),
+        };
+        printed.is_ok()
+    })?;
+    printed.map(|()| Outcome::Complete)
+}
+
+/// The time as people and programs write it.
+fn time(record: &RootRecord) -> String {
+    match jiff::Timestamp::from_nanosecond(i128::from(record.time)) {
+        Ok(time) => format!("{time:.0}"),
+        Err(_) => format!("{} ns", record.time),
+    }
+}
+
+fn in_words(record: &RootRecord) -> String {
+    let root = &record.root;
+    let incomplete = match root.completeness {
+        Completeness::Complete => "",
+        Completeness::Incomplete => ", incomplete",
+    };
+    format!(
+        "{} {} {} vac:{} {} files, {}{incomplete}\n",
+        time(record),
+        root.host,
+        root.archive,
+        root.score,
+        root.files,
+        human(root.bytes)
+    )
+}
+
+fn in_json(record: &RootRecord) -> serde_json::Value {
+    let root = &record.root;
+    json!({
+        "message_type": "root",
+        "sequence": record.sequence,
+        "time": time(record),
+        "host": root.host.to_string(),
+        "archive": root.archive.to_string(),
+        "score": root.score.to_string(),
+        "bytes": root.bytes,
+        "files": root.files,
+        "status": root.completeness.number(),
+    })
+}
