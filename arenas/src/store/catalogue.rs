@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::{Mutex, RwLock};
 use venti_proto::{BlockRequest, StoreError};
@@ -18,9 +18,9 @@ use venti_proto::{BlockRequest, StoreError};
 use super::toc::TocReader;
 use crate::Location;
 use crate::arena::{Footer, TocEntry};
-use crate::cache::{CacheStats, DataCache, FingerprintCache, GroupKey};
-use crate::clump::{CLUMP_HEADER_SIZE, ClumpHeader, ClumpInfo};
-use crate::disk::{Disk, DiskFile, DiskResult, OpenMode, read_exact_at};
+use crate::cache::{CacheStats, DataCache, FingerprintCache};
+use crate::clump::ClumpInfo;
+use crate::disk::{Disk, DiskFile, DiskResult, OpenMode};
 use crate::fields::StoreIdentity;
 use crate::finding::{Finding, Severity};
 use crate::index::{Index, IndexEntry, IndexError, IndexOptions, IndexStats, Lookup, SealedArena};
@@ -31,17 +31,8 @@ use crate::recovery::{ScannedArena, Survey};
 
 /// Files of sealed arenas that are kept open.
 const OPEN_FILES: usize = 256;
-/// How often an index that drops parts of itself while it is asked is asked again.
-const MOST_ROUNDS: usize = 4;
 /// Slots of the memory of what was lately touched.
-const HISTORY: usize = 1024;
-
-/// A block that was found, and what is known of it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Located {
-    pub(crate) location: Location,
-    pub(crate) info: ClumpInfo,
-}
+pub(super) const HISTORY: usize = 1024;
 
 /// What the fingerprint cache keeps of a block.
 pub(super) type Fact = (Location, ClumpInfo);
@@ -50,15 +41,15 @@ pub(super) type Fact = (Location, ClumpInfo);
 pub(crate) struct Catalogue {
     disk: Arc<dyn Disk>,
     pub(crate) store: StoreIdentity,
-    sealed: RwLock<BTreeMap<u32, Footer>>,
-    scanned: RwLock<Vec<ScannedArena>>,
+    pub(super) sealed: RwLock<BTreeMap<u32, Footer>>,
+    pub(super) scanned: RwLock<Vec<ScannedArena>>,
     files: Mutex<HashMap<u32, Arc<dyn DiskFile>>>,
-    index: Index,
+    pub(super) index: Index,
     /// Held by whoever adds arenas that the index lacks.
     covering: Mutex<()>,
-    fingerprints: FingerprintCache<Fact>,
+    pub(super) fingerprints: FingerprintCache<Fact>,
     pub(super) data: DataCache,
-    touched: Vec<AtomicU64>,
+    pub(super) touched: Vec<AtomicU64>,
     findings: Mutex<Vec<Finding>>,
 }
 
@@ -115,122 +106,16 @@ impl Catalogue {
         scanned.push(arena);
     }
 
-    /// Looks for blocks; `located` gets one answer for each request.
-    pub(super) fn locate(&self, requests: &[BlockRequest], located: &mut Vec<Option<Located>>) {
-        located.clear();
-        located.extend(requests.iter().map(|request| self.locate_cached(request)));
-        let mut rest: Vec<usize> =
-            (0..requests.len()).filter(|place| located[*place].is_none()).collect();
-        let mut answers = Vec::new();
-        let mut round = 0;
-        while !rest.is_empty() {
-            let asked: Vec<BlockRequest> = rest.iter().map(|place| requests[*place]).collect();
-            self.index.lookup(&asked, &mut answers);
-            let mut unknown = false;
-            for (place, answer) in rest.iter().zip(&answers) {
-                match answer {
-                    Lookup::Found(location) => {
-                        // The one before may have brought its neighbours.
-                        located[*place] = self
-                            .locate_cached(&requests[*place])
-                            .or_else(|| self.confirm(*location, &requests[*place]));
-                        unknown |= located[*place].is_none();
-                    }
-                    Lookup::Unknown => unknown = true,
-                    Lookup::Absent => {}
-                }
-            }
-            round += 1;
-            if !unknown {
-                return;
-            }
-            let covered = self.cover(round >= MOST_ROUNDS);
-            for place in &rest {
-                if located[*place].is_none() {
-                    located[*place] = self.locate_scanned(&requests[*place]);
-                }
-            }
-            rest.retain(|place| located[*place].is_none());
-            // Once more even if there was nothing to add: another thread may just have added it.
-            if round > MOST_ROUNDS || (!covered && round > 1) {
-                return;
-            }
-        }
+    pub(super) fn toc(&self, footer: &Footer) -> DiskResult<TocReader> {
+        let file = self.file(footer.number)?;
+        Ok(TocReader::new(file, self.store, *footer))
     }
 
-    fn locate_cached(&self, request: &BlockRequest) -> Option<Located> {
-        if let Some(located) = self.locate_scanned(request) {
-            return Some(located);
-        }
-        let (location, info) = self.fingerprints.get(request)?;
-        Some(Located { location, info })
-    }
-
-    fn locate_scanned(&self, request: &BlockRequest) -> Option<Located> {
-        self.scanned.read().iter().rev().find_map(|arena| {
-            let entry = arena.entries.find(request)?;
-            Some(Located { location: entry.location(arena.number), info: entry.info })
-        })
-    }
-
-    /// Compares what the index says with the clump, or where that is damaged with the table of
-    /// contents. If both disagree, the index is wrong, and drops what it knows of the arena.
-    fn confirm(&self, location: Location, request: &BlockRequest) -> Option<Located> {
-        let footer = self.sealed.read().get(&location.arena).copied();
-        if let Some(footer) = footer {
-            // The second block from one neighbourhood brings all of it.
-            if self.touch(location, "fingerprints") {
-                self.load_neighbours(&footer, location);
-            }
-            let mut header = [0; CLUMP_HEADER_SIZE];
-            let read = self
-                .file(location.arena)
-                .and_then(|file| read_exact_at(&*file, &mut header, location.offset.into()));
-            let clump =
-                read.ok().and_then(|()| ClumpHeader::decode(&self.store, location, &header).ok());
-            if let Some(clump) = clump
-                && clump.info.request() == *request
-            {
-                return Some(Located { location, info: clump.info });
-            }
-            let listed = self.toc(&footer).and_then(|toc| toc.entry_at(location.offset).ok()?);
-            if let Some(entry) = listed
-                && entry.info.request() == *request
-            {
-                return Some(Located { location, info: entry.info });
-            }
-        }
-        let detail = format!("the index has {} at {location}, which is wrong", request.score);
-        self.report(Finding::of_arena(Severity::Repairable, location.arena, detail));
-        self.index.invalidate(location.arena);
-        None
-    }
-
-    fn load_neighbours(&self, footer: &Footer, location: Location) {
-        let Some(toc) = self.toc(footer) else { return };
-        // A table that can not be read costs speed here, and is reported where it is needed.
-        if let Ok((group, entries)) = toc.group_at(location.offset) {
-            let facts: Vec<(BlockRequest, Fact)> = entries
-                .iter()
-                .map(|entry| (entry.info.request(), (entry.location(footer.number), entry.info)))
-                .collect();
-            let key = GroupKey { arena: footer.number, group };
-            self.fingerprints.insert_group(key, &facts);
-        }
-    }
-
-    /// Whether this neighbourhood was touched lately, and notes that it is now.
-    pub(super) fn touch(&self, location: Location, what: &str) -> bool {
-        let neighbourhood = location.offset >> 19;
-        let key =
-            u64::from(location.arena) << 24 | u64::from(neighbourhood) << 8 | what.len() as u64;
-        let slot = usize::try_from(key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54).unwrap_or(0);
-        self.touched[slot % HISTORY].swap(key, Ordering::Relaxed) == key
-    }
-
-    fn toc(&self, footer: &Footer) -> Option<TocReader> {
-        let file = self.file(footer.number).ok()?;
-        Some(TocReader::new(file, self.store, *footer))
+    /// An arena that neither the index nor an exact map covers, because it can not be read.
+    pub(super) fn unknown_arena(&self) -> Option<u32> {
+        let scanned = self.scanned.read();
+        let uncovered = self.index.uncovered().into_iter().map(|arena| arena.number);
+        uncovered.into_iter().find(|number| scanned.iter().all(|arena| arena.number != *number))
     }
 
     /// Adds all arenas that the index lacks, or keeps exact maps of them if it can not take them

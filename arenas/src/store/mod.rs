@@ -7,6 +7,7 @@
 
 mod catalogue;
 mod identity;
+mod locate;
 mod open;
 mod options;
 mod read;

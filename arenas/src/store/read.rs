@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use venti_proto::{BlockRequest, Deliver, Score, StoreError};
 
-use super::catalogue::Located;
+use super::locate::{Answer, Located};
 use super::stats::count;
 use super::{Shared, Store};
 use crate::Location;
@@ -137,9 +137,9 @@ impl Shared {
             .filter(|(request, open)| open.is_none() && request.score != Score::ZERO)
             .map(|(request, _)| *request)
             .collect();
-        let mut located = Vec::new();
-        self.catalogue.locate(&rest, &mut located);
-        let mut located = located.into_iter();
+        let mut answers = Vec::new();
+        self.catalogue.locate(&rest, &mut answers);
+        let mut answers = answers.into_iter();
         let answer = |(request, open): (&BlockRequest, Option<crate::log::OpenFind>)| match (
             open, &self.log,
         ) {
@@ -148,10 +148,11 @@ impl Shared {
             }
             (Some(find), _) => Ok(Some((find.location, find.info))),
             (None, _) if request.score == Score::ZERO => Ok(None),
-            (None, _) => {
-                let located = located.next().flatten();
-                Ok(located.map(|Located { location, info }| (location, info)))
-            }
+            (None, _) => match answers.next().unwrap_or(Answer::Absent) {
+                Answer::Absent => Ok(None),
+                Answer::Found(Located { location, info }) => Ok(Some((location, info))),
+                Answer::Unknown(detail) => Err(StoreError::Io { detail }),
+            },
         };
         requests.iter().zip(open).map(answer).collect()
     }

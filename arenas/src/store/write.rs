@@ -10,7 +10,7 @@ use venti_proto::{
     BlockRequest, BlockType, HashedBatch, HashedBlock, MAX_BLOCK_SIZE, Score, StoreError,
 };
 
-use super::catalogue::Located;
+use super::locate::{Answer, Located};
 use super::stats::count;
 use super::{Shared, Store};
 use crate::Location;
@@ -35,8 +35,8 @@ struct Scratch {
     slab: Slab,
     requests: Vec<BlockRequest>,
     open: Vec<Option<OpenFind>>,
-    located: Vec<Option<Located>>,
-    absent: Vec<usize>,
+    /// For those that are not in an open arena, in order.
+    answers: Vec<Answer>,
     digests: Vec<Digest>,
     outcome: Outcome,
 }
@@ -134,17 +134,24 @@ impl Shared {
         refuse: &mut Refuse<'_>,
     ) -> Result<(), StoreError> {
         let generation = self.look_up(log, chunk, scratch);
-        let Scratch { slab, open, located, absent, digests, outcome, .. } = scratch;
+        let Scratch { slab, open, answers, digests, outcome, .. } = scratch;
         slab.clear();
-        let mut absent = absent.iter().zip(located.iter());
+        let mut answers = answers.drain(..);
         for (position, block) in chunk.iter().enumerate() {
             let digest = digests[position];
             let found = match &open[position] {
-                Some(find) => Some((find.location, find.info, find.pending)),
-                None => absent
-                    .next()
-                    .and_then(|(_, located)| *located)
-                    .map(|Located { location, info }| (location, info, false)),
+                Some(OpenFind { location, info, pending }) => Some((*location, *info, *pending)),
+                None => match answers.next() {
+                    Some(Answer::Found(Located { location, info })) => {
+                        Some((location, info, false))
+                    }
+                    // Without knowing what is stored, nothing can be compared with it.
+                    Some(Answer::Unknown(detail)) => {
+                        refuse(position, StoreError::Io { detail });
+                        continue;
+                    }
+                    Some(Answer::Absent) | None => None,
+                },
             };
             let size = block.data().len();
             match found {
@@ -163,6 +170,7 @@ impl Shared {
                 None => slab.push(position, unplaced(block, digest), block.data()),
             }
         }
+        drop(answers);
         self.append(log, scratch, generation)?;
         let outcome = &mut scratch.outcome;
         for (position, location) in outcome.waits.drain(..) {
@@ -182,19 +190,18 @@ impl Shared {
         Ok(())
     }
 
-    /// Fills `digests`, `open` for every block, and `absent` and `located` for those not open.
+    /// Fills `digests` and `open` for every block, and `answers` for those not open.
     fn look_up(&self, log: &Log, chunk: &[HashedBlock<'_>], scratch: &mut Scratch) -> u64 {
-        let Scratch { requests, open, located, absent, digests, outcome, .. } = scratch;
+        let Scratch { requests, open, answers, digests, outcome, .. } = scratch;
         *outcome = Outcome::default();
         digests.clear();
         digests.extend(chunk.iter().map(|block| Digest::of(block.data())));
         open.clear();
         let generation = log.find(chunk.iter().map(BlockRequest::from), open);
-        absent.clear();
-        absent.extend((0..chunk.len()).filter(|position| open[*position].is_none()));
         requests.clear();
-        requests.extend(absent.iter().map(|position| BlockRequest::from(&chunk[*position])));
-        self.catalogue.locate(requests, located);
+        let absent = chunk.iter().zip(open.iter()).filter(|(_, open)| open.is_none());
+        requests.extend(absent.map(|(block, _)| BlockRequest::from(block)));
+        self.catalogue.locate(requests, answers);
         generation
     }
 
@@ -205,7 +212,7 @@ impl Shared {
         scratch: &mut Scratch,
         mut generation: u64,
     ) -> Result<(), StoreError> {
-        let Scratch { slab, requests, open, located, outcome, .. } = scratch;
+        let Scratch { slab, requests, open, answers, outcome, .. } = scratch;
         while !slab.is_empty() {
             match log.append(slab, generation, outcome)? {
                 Appended::Done => {
@@ -219,11 +226,18 @@ impl Shared {
                     requests.extend(slab.clumps.iter().map(|clump| clump.info.request()));
                     open.clear();
                     generation = log.find(requests.iter().copied(), open);
-                    self.catalogue.locate(requests, located);
-                    let mut answers = located.iter();
-                    slab.retain(|clump| match answers.next().copied().flatten() {
-                        None => true,
-                        Some(Located { info, .. }) => {
+                    self.catalogue.locate(requests, answers);
+                    let unknown = answers.iter().find_map(|answer| match answer {
+                        Answer::Unknown(detail) => Some(detail.clone()),
+                        Answer::Absent | Answer::Found(_) => None,
+                    });
+                    if let Some(detail) = unknown {
+                        return Err(StoreError::Io { detail });
+                    }
+                    let mut answers = answers.iter();
+                    slab.retain(|clump| match answers.next() {
+                        None | Some(Answer::Absent | Answer::Unknown(_)) => true,
+                        Some(Answer::Found(Located { info, .. })) => {
                             if info.digest == clump.info.digest {
                                 outcome.duplicates += 1;
                             } else {

@@ -186,3 +186,13 @@ fn the_index_is_built_again_and_nothing_is_missed_meanwhile() {
     write(&store, &blocks).unwrap();
     assert_eq!(store.stats().blocks, 300);
 }
+
+#[test]
+fn it_does_what_every_store_must() {
+    let store = open(&SimDisk::new(1), 16 << 10).unwrap();
+    venti_proto::conformance::check(&store, 1).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let options = StoreOptions { create: true, ..StoreOptions::default() };
+    let store = Store::open_path(directory.path(), options).unwrap();
+    venti_proto::conformance::check(&store, 2).unwrap();
+}

@@ -3,6 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
 
 mod basics;
+mod collisions;
 mod crashes;
+mod damage;
+mod faults;
+mod gate;
+mod model;
+mod read_only;
 mod reports;
 mod support;
