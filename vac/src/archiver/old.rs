@@ -293,6 +293,8 @@ impl OldFile {
                 && entry.data_size == block_size
                 && (attributes.kind != FileKind::Regular || entry.size == attributes.size)
         })?;
+        // The original leaves marks of its own that say nothing of the content.
+        let content = Entry { generation: 0, local: false, no_archive: false, ..content };
         if self.dir.kind() != unix_kind(attributes.kind) {
             return None;
         }

@@ -56,7 +56,7 @@ fn zeros_and_holes_take_no_blocks() {
     assert_eq!(found["/sparse"].size, 1 << 40);
     let mut island = [0; 8];
     let sparse = &found["/sparse"];
-    venti_proto::hash_tree::read_range(&bench.store, sparse, (1 << 39) - 1, &mut island).unwrap();
+    venti_proto::hash_tree::read_range(&*bench.store, sparse, (1 << 39) - 1, &mut island).unwrap();
     assert_eq!(&island, b"\0island\0");
 }
 

@@ -37,7 +37,7 @@ fn days_are_added_and_compared_with_the_latest() {
     assert_eq!(again.counts.bytes_read, 0);
     let next_year = add_day(&mut bench, Some(again.root), day(2005, 1, 2));
     assert_eq!(next_year.counts.files_unchanged, 2, "compared with a day of the year before");
-    let tree = read_tree(&bench.store, next_year.root);
+    let tree = read_tree(&*bench.store, next_year.root);
     let expected: Vec<String> = ["2004/0611", "2004/0612.1", "2004/0612", "2005/0102"]
         .iter()
         .flat_map(|day| [format!("/{day}/tree/file"), format!("/{day}/tree/large")])
@@ -63,7 +63,7 @@ fn earlier_days_keep_even_what_does_not_fit_an_entry() {
     bench.options.block_size = 2048;
     let first = add_day(&mut bench, None, day(2004, 6, 11));
     let second = add_day(&mut bench, Some(first.root), day(2004, 6, 12));
-    let tree = read_tree(&bench.store, second.root);
+    let tree = read_tree(&*bench.store, second.root);
     for day in ["0611", "0612"] {
         let unix = tree[&format!("/2004/{day}/tree/file")].dir.unix.as_ref().unwrap();
         assert!(unix.external.is_some() || unix.xattrs.len() == 2, "{day}");

@@ -210,6 +210,6 @@ fn a_stop_ends_without_an_archive() {
     progress.stop();
     let sources = vec![Source::Path(bench.path(""))];
     let outcome =
-        archive(&bench.store, sources, &bench.options, &progress, Arc::new(Heard::default()));
+        archive(&*bench.store, sources, &bench.options, &progress, Arc::new(Heard::default()));
     assert!(matches!(outcome, Err(ArchiveError::Interrupted)));
 }

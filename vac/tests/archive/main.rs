@@ -5,6 +5,9 @@
 mod changes;
 mod content;
 mod dump;
+mod golden;
+#[path = "../vac/support.rs"]
+mod golden_data;
 mod losses;
 mod merge;
 mod selection;

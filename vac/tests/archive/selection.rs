@@ -67,7 +67,7 @@ fn several_arguments_stand_side_by_side() {
     let (outcome, problems) =
         bench.try_archive_of(&[&bench.path("three"), &bench.path("b"), &bench.path("a/../a/.")]);
     assert_eq!(problems, []);
-    let tree = read_tree(&bench.store, outcome.unwrap().root);
+    let tree = read_tree(&*bench.store, outcome.unwrap().root);
     assert_eq!(paths(&tree), ["", "/a", "/a/one", "/b", "/b/two", "/three"]);
     let (clash, _) = bench.try_archive_of(&[&bench.path("a"), &bench.path("b/../a")]);
     assert!(clash.unwrap_err().to_string().contains("both be called \"a\""));
@@ -80,7 +80,7 @@ fn a_directory_without_a_name_gives_its_own_attributes_to_the_top() {
     let bench = Bench::new();
     bench.write("file", "x");
     let (outcome, _) = bench.try_archive_of(&[&bench.path(".").join("../tree/..").join("tree/..")]);
-    let tree = read_tree(&bench.store, outcome.unwrap().root);
+    let tree = read_tree(&*bench.store, outcome.unwrap().root);
     assert_eq!(paths(&tree), ["", "/tree", "/tree/file"]);
     assert!(tree[""].dir.unix.as_ref().unwrap().identity.is_some());
 }

@@ -47,15 +47,20 @@ pub(crate) fn read_tree(store: &dyn BlockStore, root: Score) -> Tree {
     let mut tree = Tree::new();
     let top_dir = top.entry(0).unwrap();
     assert_eq!(top_dir.name, b"/");
-    read_directory(store, &entries[0], &entries[1], "", &mut tree);
+    read_directory(store, [&entries[0], &entries[1]], is_sorted(&top_dir), "", &mut tree);
     tree.insert(String::new(), Found { dir: top_dir, entry: entries[0], content: Vec::new() });
     tree
 }
 
+/// Whether the archive says that the names in a directory are sorted throughout: ours do.
+fn is_sorted(dir: &VacDir) -> bool {
+    dir.unix.as_ref().and_then(|unix| unix.directory).is_some_and(|facts| facts.sorted)
+}
+
 fn read_directory(
     store: &dyn BlockStore,
-    entries: &Entry,
-    meta: &Entry,
+    [entries, meta]: [&Entry; 2],
+    sorted: bool,
     path: &str,
     tree: &mut Tree,
 ) {
@@ -73,13 +78,15 @@ fn read_directory(
         for number in 0..block.len() {
             let dir = block.entry(number).unwrap();
             let name = dir.checked_name().unwrap().to_vec();
-            assert!(previous.as_ref().is_none_or(|p| name_order(p, &name).is_lt()), "sorted");
+            let follows = previous.as_ref().is_none_or(|p| name_order(p, &name).is_lt());
+            assert!(follows || !sorted, "{path} is not sorted");
             previous = Some(name.clone());
             let path = format!("{path}/{}", String::from_utf8_lossy(&name));
             let entry = entry_at(dir.entry);
             let mut content = Vec::new();
             if entry.kind == StreamKind::Directory {
-                read_directory(store, &entry, &entry_at(dir.meta_entry), &path, tree);
+                let streams = [&entry, &entry_at(dir.meta_entry)];
+                read_directory(store, streams, is_sorted(&dir), &path, tree);
             } else {
                 content = read_all(store, &entry);
             }
@@ -101,7 +108,7 @@ impl Observer for Heard {
 /// A place with a tree to be archived, and a store in memory.
 pub(crate) struct Bench {
     place: tempfile::TempDir,
-    pub(crate) store: MemoryStore,
+    pub(crate) store: Arc<MemoryStore>,
     pub(crate) options: Options,
 }
 
@@ -109,7 +116,7 @@ impl Bench {
     pub(crate) fn new() -> Bench {
         let place = tempfile::tempdir().unwrap();
         std::fs::create_dir(place.path().join("tree")).unwrap();
-        Bench { place, store: MemoryStore::new(), options: Options::default() }
+        Bench { place, store: Arc::new(MemoryStore::new()), options: Options::default() }
     }
 
     /// The path of the tree, or of something in it.
@@ -137,7 +144,7 @@ impl Bench {
         let sources = paths.iter().map(|path| Source::Path(path.to_path_buf())).collect();
         let progress = Arc::new(Progress::default());
         let observer: Arc<dyn Observer> = heard.clone();
-        let outcome = archive(&self.store, sources, &self.options, &progress, observer);
+        let outcome = archive(&*self.store, sources, &self.options, &progress, observer);
         let mut problems = std::mem::take(&mut *heard.0.lock());
         problems.sort_by(|a, b| a.path.cmp(&b.path));
         (outcome, problems)
@@ -160,7 +167,7 @@ impl Bench {
 
     /// Reads an archive; paths start behind `/tree`.
     pub(crate) fn tree_of(&self, root: Score) -> Tree {
-        read_tree(&self.store, root)
+        read_tree(&*self.store, root)
             .into_iter()
             .filter_map(|(path, found)| Some((path.strip_prefix("/tree")?.to_owned(), found)))
             .collect()
@@ -169,6 +176,16 @@ impl Bench {
     /// Compares with this archive from now on, as `-d -q` does.
     pub(crate) fn compare_with(&mut self, root: Score) {
         self.options.old = Some(OldArchive { root, trust_attributes: true });
+    }
+}
+
+/// Asserts that two trees are equal, and says where they are not.
+pub(crate) fn assert_same(found: &Tree, expected: &Tree) {
+    assert_eq!(paths(found), paths(expected));
+    for (path, found) in found {
+        let expected = &expected[path];
+        assert_eq!((&found.dir, &found.entry), (&expected.dir, &expected.entry), "{path}");
+        assert!(found.content == expected.content, "{path}");
     }
 }
 
