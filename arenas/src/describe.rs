@@ -10,6 +10,7 @@ use venti_proto::StoreError;
 use crate::arena::{ARENA_HEADER_SIZE, Found, Record, Scanner, TocEntry};
 use crate::clump::ClumpInfo;
 use crate::disk::DiskError;
+use crate::log::Totals;
 use crate::recovery::{read_footer, read_header};
 use crate::store::Store;
 
@@ -88,14 +89,8 @@ pub fn arenas(store: &Store) -> Vec<ArenaSummary> {
             continue;
         }
         let state = if growing.contains(&number) { ArenaState::Open } else { ArenaState::Scanned };
-        let sum = |bytes: fn(&TocEntry) -> u32| entries.iter().map(|e| u64::from(bytes(e))).sum();
-        summaries.push(ArenaSummary {
-            number,
-            state,
-            blocks: entries.iter().count() as u64,
-            block_bytes: sum(|entry| entry.info.size),
-            stored_bytes: sum(|entry| entry.info.stored),
-        });
+        let Totals { blocks, block_bytes, stored_bytes } = entries.totals();
+        summaries.push(ArenaSummary { number, state, blocks, block_bytes, stored_bytes });
     }
     summaries.sort_by_key(|summary| summary.number);
     summaries

@@ -20,8 +20,8 @@ use crate::fields::StoreIdentity;
 const WINDOW: usize = 1 << 20;
 /// First byte of every record.
 const FIRST_BYTE: u8 = b'V';
-/// What is read alone when the window as a whole can not be: what one bad sector costs.
-const SALVAGE: usize = 4096;
+/// What is read alone when the window as a whole can not be: the smallest sector.
+const SALVAGE: usize = 512;
 /// Bytes that the smallest record needs before it can be recognised.
 const LEAST: usize = GAP_HEADER_SIZE;
 const _: () = assert!(WINDOW > 2 * MAX_CLUMP_SIZE);

@@ -53,6 +53,17 @@ pub(crate) struct Entries {
     /// Positions in `list` whose clump could not be written.
     dead: BTreeSet<usize>,
     keys: Keys,
+    totals: Totals,
+}
+
+/// Sums over the clumps of an arena.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub(crate) blocks: u64,
+    /// Bytes of the blocks.
+    pub(crate) block_bytes: u64,
+    /// Bytes of the payloads.
+    pub(crate) stored_bytes: u64,
 }
 
 impl Entries {
@@ -62,6 +73,7 @@ impl Entries {
             slots: vec![FREE; FIRST_SLOTS],
             dead: BTreeSet::new(),
             keys: Keys::new(store),
+            totals: Totals::default(),
         }
     }
 
@@ -77,6 +89,9 @@ impl Entries {
         }
         let position = u32::try_from(self.list.len()).unwrap_or(FREE);
         self.list.push(entry);
+        self.totals.blocks += 1;
+        self.totals.block_bytes += u64::from(entry.info.size);
+        self.totals.stored_bytes += u64::from(entry.info.stored);
         self.link(position, &entry.info.score);
     }
 
@@ -119,8 +134,19 @@ impl Entries {
 
     /// Forgets the clumps that start in `from..until`: they could not be written.
     pub(crate) fn kill(&mut self, from: u32, until: u32) {
-        let first = self.before(from);
-        self.dead.extend(first..self.before(until));
+        for position in self.before(from)..self.before(until) {
+            if self.dead.insert(position) {
+                let info = &self.list[position].info;
+                self.totals.blocks -= 1;
+                self.totals.block_bytes -= u64::from(info.size);
+                self.totals.stored_bytes -= u64::from(info.stored);
+            }
+        }
+    }
+
+    /// Sums over the clumps that are there.
+    pub(crate) const fn totals(&self) -> Totals {
+        self.totals
     }
 
     /// How many clumps start before `offset`.
@@ -176,6 +202,8 @@ mod tests {
         }
         assert_eq!(entries.find(&entry(5000).info.request()), None);
         assert_eq!(entries.iter().count(), 4990);
+        let totals = Totals { blocks: 4990, block_bytes: 4 * 4990, stored_bytes: 4 * 4990 };
+        assert_eq!(entries.totals(), totals);
         // Written again after the failure, it is found again.
         let again = TocEntry { offset: 5000 * 76, ..entry(15) };
         entries.push(again);

@@ -26,7 +26,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use venti_proto::{BlockRequest, StoreError};
 
 pub(crate) use append::{Appended, Duplicates};
-pub(crate) use entries::Entries;
+pub(crate) use entries::{Entries, Totals};
 pub(crate) use open_arena::OpenArena;
 pub(crate) use slab::{SLAB_SIZE, Slab};
 
@@ -166,6 +166,12 @@ impl Log {
     /// The file of an arena that is not sealed.
     pub(crate) fn file(&self, number: u32) -> Option<Arc<dyn DiskFile>> {
         self.state.lock().arena(number).map(|arena| Arc::clone(&arena.file))
+    }
+
+    /// Number and sums of each arena that is not sealed.
+    pub(crate) fn open_totals(&self) -> Vec<(u32, Totals)> {
+        let state = self.lock();
+        state.arenas.iter().map(|arena| (arena.number, arena.entries.totals())).collect()
     }
 
     /// Number, end of the log, and clumps of each arena that is not sealed.

@@ -8,6 +8,7 @@ use super::Store;
 use crate::cache::CacheStats;
 use crate::finding::Finding;
 use crate::index::IndexStats;
+use crate::log::Totals;
 
 /// What callers did since the store was opened.
 #[derive(Debug, Default)]
@@ -122,23 +123,21 @@ impl Store {
             stats.block_bytes += footer.block_bytes;
             stats.stored_bytes += footer.stored_bytes;
         }
-        let is_sealed = |number: u32| footers.iter().any(|footer| footer.number == number);
         let scanned = shared.catalogue.scanned();
         stats.scanned_arenas = scanned.len() as u64;
-        let mut maps: Vec<_> =
-            scanned.into_iter().map(|arena| (arena.number, arena.entries)).collect();
+        let mut unsealed: Vec<(u32, Totals)> =
+            scanned.into_iter().map(|arena| (arena.number, arena.entries.totals())).collect();
         if let Some(log) = &shared.log {
-            let open = log.open_arenas();
+            let open = log.open_totals();
             stats.open_arenas = open.len() as u64;
             stats.unsynced_bytes = log.unsynced();
-            maps.extend(open.into_iter().map(|(number, _, entries)| (number, entries)));
+            unsealed.extend(open);
         }
-        for (_, entries) in maps.iter().filter(|(number, _)| !is_sealed(*number)) {
-            for entry in entries.iter() {
-                stats.blocks += 1;
-                stats.block_bytes += u64::from(entry.info.size);
-                stats.stored_bytes += u64::from(entry.info.stored);
-            }
+        let is_sealed = |number: u32| footers.iter().any(|footer| footer.number == number);
+        for (_, totals) in unsealed.iter().filter(|(number, _)| !is_sealed(*number)) {
+            stats.blocks += totals.blocks;
+            stats.block_bytes += totals.block_bytes;
+            stats.stored_bytes += totals.stored_bytes;
         }
     }
 }

@@ -273,3 +273,33 @@ fn one_failed_read_is_made_up_for_or_said() {
         assert_all_there(&store, &blocks);
     }
 }
+
+#[test]
+fn a_bad_sector_costs_the_blocks_in_it_and_no_others() {
+    let disk = SimDisk::new(6);
+    let store = open(&disk, 8 << 10).unwrap();
+    let blocks: Vec<Vec<u8>> = (0..40).map(|number| block(2 * number, 400)).collect();
+    write(&store, &blocks).unwrap();
+    store.sync().unwrap();
+    assert!(store.stats().sealed_arenas > 1);
+    drop(store);
+    // Block 3 and the header of block 4.
+    let start = 512 + 3 * 472;
+    assert!(disk.break_sectors("arenas/0000000001.arena", start + 100..start + 472 + 10));
+    let store = open(&disk, 8 << 10).unwrap();
+    for _ in 0..3 {
+        for (place, (found, expected)) in read(&store, &blocks).iter().zip(&blocks).enumerate() {
+            match found {
+                Ok(found) => assert!(found == expected && place != 3),
+                Err(StoreError::Damaged { detail, .. }) => {
+                    assert_eq!(place, 3, "{detail}");
+                    assert!(detail.contains("arena 1 offset 1928: read arenas/"), "{detail}");
+                }
+                Err(error) => panic!("block {place}: {error}"),
+            }
+        }
+    }
+    let report = store.check(arenas::CheckOptions { data: true }, &mut |_| {});
+    assert!(!report.is_clean());
+    assert!(report.findings.iter().all(|finding| finding.arena == Some(1)));
+}

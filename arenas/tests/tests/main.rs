@@ -10,5 +10,6 @@ mod faults;
 mod gate;
 mod model;
 mod read_only;
+mod recovery_rows;
 mod reports;
 mod support;

@@ -1,5 +1,7 @@
 //! One simulated file: what programs see, what would survive, and what is between the two.
 
+use std::ops::Range;
+
 use super::random::Random;
 
 /// The unit in which a disk takes a write or does not.
@@ -18,6 +20,8 @@ pub(super) struct Inode {
     cached: Vec<u8>,
     durable: Vec<u8>,
     pending: Vec<Change>,
+    /// Bytes that the disk can not read any more.
+    unreadable: Vec<Range<usize>>,
     pub(super) read_only: bool,
 }
 
@@ -40,6 +44,15 @@ impl Inode {
 
     pub(super) fn contents(&self) -> &[u8] {
         &self.cached
+    }
+
+    /// Whether any of these bytes lies in a bad sector.
+    pub(super) fn is_unreadable(&self, bytes: &Range<usize>) -> bool {
+        self.unreadable.iter().any(|bad| bad.start < bytes.end && bytes.start < bad.end)
+    }
+
+    pub(super) fn break_sectors(&mut self, bytes: Range<usize>) {
+        self.unreadable.push(bytes);
     }
 
     pub(super) fn write(&mut self, data: &[u8], offset: usize) {
@@ -67,16 +80,17 @@ impl Inode {
         self.pending.clear();
     }
 
-    /// Changes both what is read and what is durable, as a bad disk does.
-    pub(super) fn damage(&mut self, change: impl Fn(&mut Vec<u8>)) {
+    /// Changes both what is read and what is durable, as a bad disk does with what it has got.
+    pub(super) fn damage(&mut self, change: impl FnOnce(&mut Vec<u8>)) {
         change(&mut self.cached);
-        change(&mut self.durable);
+        self.durable = self.cached.clone();
         self.pending.clear();
     }
 
     /// What a power failure leaves.
     pub(super) fn after_power_loss(&self, random: &mut Random) -> Inode {
-        Inode { read_only: self.read_only, ..Inode::with(self.surviving(random)) }
+        let (read_only, unreadable) = (self.read_only, self.unreadable.clone());
+        Inode { read_only, unreadable, ..Inode::with(self.surviving(random)) }
     }
 
     fn surviving(&self, random: &mut Random) -> Vec<u8> {

@@ -11,9 +11,11 @@ mod random;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustix::io::Errno;
 
 pub use fault::{Fault, FaultPlan};
 use inode::Inode;
@@ -194,8 +196,9 @@ impl SimDisk {
         Some(state.files.get(state.names.get(name)?)?.contents().to_vec())
     }
 
-    /// Changes a file behind everybody's back, durably. Returns whether there is such a file.
-    pub fn damage(&self, name: &str, change: impl Fn(&mut Vec<u8>)) -> bool {
+    /// Changes a file behind everybody's back, durably, after all that was written to it has
+    /// reached the disk. Returns whether there is such a file.
+    pub fn damage(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) -> bool {
         let mut state = self.state.lock();
         let file = state.names.get(name).copied();
         let inode = file.and_then(|file| state.files.get_mut(&file));
@@ -205,9 +208,21 @@ impl SimDisk {
         })
     }
 
+    /// Makes bytes of a file unreadable from now on. Returns whether there is such a file.
+    pub fn break_sectors(&self, name: &str, bytes: Range<usize>) -> bool {
+        let mut state = self.state.lock();
+        let file = state.names.get(name).copied();
+        let inode = file.and_then(|file| state.files.get_mut(&file));
+        inode.is_some_and(|inode| {
+            inode.break_sectors(bytes);
+            true
+        })
+    }
+
     /// Puts a durable file in place, whatever was there before; its directory too.
     pub fn put(&self, name: &str, contents: Vec<u8>) {
         let mut state = self.state.lock();
+        state.settle(name);
         let file = state.add_file(Inode::with(contents));
         state.names.insert(name.to_owned(), file);
         state.durable_names.insert(name.to_owned(), file);
@@ -218,6 +233,7 @@ impl SimDisk {
     /// Takes a file away, durably. Returns whether there was one.
     pub fn delete(&self, name: &str) -> bool {
         let mut state = self.state.lock();
+        state.settle(name);
         state.durable_names.remove(name);
         state.names.remove(name).is_some()
     }
@@ -255,6 +271,16 @@ impl State {
             Some(file) => Ok(*file),
             None => fail(operation, name, None, io::ErrorKind::NotFound.into()),
         }
+    }
+
+    /// Forgets what was still to become durable about a name.
+    fn settle(&mut self, name: &str) {
+        self.pending_names.retain(|change| match change {
+            NameChange::Link { name: changed, .. } | NameChange::Unlink { name: changed } => {
+                changed != name
+            }
+            NameChange::Rename { from, to, .. } => from != name && to != name,
+        });
     }
 
     fn change_names(&mut self, change: NameChange) {
@@ -445,16 +471,21 @@ impl DiskFile for SimFile {
         if let Some(source) = fault.and_then(Fault::error) {
             return fail("read", &self.name, Some(offset), source);
         }
-        self.with("read", Some(offset), |inode, _| {
+        let read = self.with("read", Some(offset), |inode, _| {
             let contents = inode.contents();
             let start = place(offset).min(contents.len());
             let mut count = buffer.len().min(contents.len() - start);
             if fault == Some(Fault::Short) {
                 count = count.div_ceil(2);
             }
+            if inode.is_unreadable(&(start..start + count)) {
+                return None;
+            }
             buffer[..count].copy_from_slice(&contents[start..start + count]);
-            count
-        })
+            Some(count)
+        })?;
+        let bad = || fail("read", &self.name, Some(offset), Errno::IO.into());
+        read.map_or_else(bad, Ok)
     }
 
     fn write_at(&self, data: &[u8], offset: u64) -> DiskResult<usize> {
