@@ -34,6 +34,7 @@ use crate::disk::{Disk, DiskLock, RealDisk};
 use crate::fields::StoreIdentity;
 use crate::finding::Finding;
 use crate::log::Log;
+use crate::names;
 use stats::Counters;
 use worker::Worker;
 
@@ -75,6 +76,7 @@ impl Store {
     /// disk failed.
     pub fn open_path(path: &Path, options: StoreOptions) -> Result<Store, OpenError> {
         let disk = if options.create && !options.read_only {
+            refuse_foreign(path)?;
             RealDisk::create(path)?
         } else if path.is_dir() {
             RealDisk::new(path)
@@ -128,6 +130,31 @@ impl Store {
     pub(crate) fn shared(&self) -> &Shared {
         &self.handle.shared
     }
+}
+
+/// No store is made among files that belong to something else. A directory that has anything of
+/// a store is one, or was about to become one; `lost+found` is in every fresh file system.
+fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
+    let Ok(entries) = path.read_dir() else { return Ok(()) };
+    let ours =
+        [names::ARENAS, names::INDEX, names::LOCK, names::IDENTITY, names::IDENTITY_TEMPORARY];
+    let mut foreign = None;
+    for name in entries.flatten().map(|entry| entry.file_name()) {
+        if ours.iter().any(|ours| name == *ours) {
+            return Ok(());
+        }
+        if name != "lost+found" {
+            foreign = Some(name);
+        }
+    }
+    foreign.map_or(Ok(()), |name| {
+        let detail = format!(
+            "{} has other files in it, such as {}, and a store is made in an empty directory only",
+            path.display(),
+            name.display()
+        );
+        Err(OpenError::NotAStore { detail })
+    })
 }
 
 impl Handle {
