@@ -130,9 +130,9 @@ impl Failure {
             Failure::NoStore { path } => {
                 Some(format!("venti serve {} creates one", path.display()))
             }
-            Failure::Open { path, source } => match source {
+            Failure::Open { source, .. } => match source {
                 OpenError::NotAStore { .. } => {
-                    Some(format!("venti serve {} makes one of an empty directory", path.display()))
+                    Some("venti serve makes a store of a new or empty directory".to_owned())
                 }
                 OpenError::Busy => Some(
                     "stop the process that has it, or go through its server with -h".to_owned(),

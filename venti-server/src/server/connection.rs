@@ -202,6 +202,7 @@ impl Connection {
 
     /// Copies out what is not served and what is not sent.
     fn keep(&mut self, turn: &Turn) -> Result<(), Ended> {
+        self.reads.shrink_to_fit();
         let received = &turn.lease.receive[turn.start..turn.end];
         let unsent = &turn.lease.reply[turn.sent..];
         if self.partial.keep(received) && self.unsent.keep(unsent) {

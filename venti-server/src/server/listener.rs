@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_keepalive;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use venti_proto::address::Address;
+use venti_proto::address::{ANY_HOST, Address};
 
 /// The shortest and the longest pause after a failed accept.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -145,21 +145,30 @@ async fn bind_tcp(address: &Address, host: &str, port: u16) -> Result<Vec<Listen
         io::ErrorKind::AddrInUse => ListenError::InUse { address: address.to_string() },
         _ => ListenError::Bind { address: address.to_string(), source },
     };
-    // Plan 9 writes `*` for every address of this machine.
-    let host = if host == "*" { "::" } else { host };
-    let mut listeners = Vec::new();
+    if host == ANY_HOST {
+        // Every interface: over IPv6 and IPv4 at once, or IPv4 where there is no IPv6.
+        let bound = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await
+            }
+            bound => bound,
+        };
+        return Ok(vec![Listener::Tcp(bound.map_err(failed)?)]);
+    }
+    let (mut listeners, mut problem) = (Vec::new(), None);
     for socket in tokio::net::lookup_host((host, port)).await.map_err(failed)? {
         match TcpListener::bind(socket).await {
             Ok(listener) => listeners.push(Listener::Tcp(listener)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(failed(error)),
             // A name such as localhost may have addresses of a family that is switched off.
-            Err(error)
-                if error.kind() == io::ErrorKind::AddrNotAvailable && !listeners.is_empty() => {}
-            Err(error) => return Err(failed(error)),
+            Err(error) => problem = Some(error),
         }
     }
-    match listeners.is_empty() {
-        true => Err(failed(io::ErrorKind::AddrNotAvailable.into())),
-        false => Ok(listeners),
+    match (listeners.is_empty(), problem) {
+        (false, _) => Ok(listeners),
+        (true, problem) => {
+            Err(failed(problem.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into())))
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use std::process::Command;
 use std::thread;
 
 use rustix::process::Signal;
-use venti_proto::{BlockBatch, BlockRequest, BlockStore, BlockType, Score};
+use venti_proto::client::Client;
+use venti_proto::{BlockBatch, BlockRequest, BlockStore, BlockType, Score, conformance};
 
 use crate::process::{HELLO, Served, fails, ok, text};
 use crate::support::PATIENCE;
@@ -68,13 +69,17 @@ fn what_can_not_be_done_is_said_in_words_and_in_the_exit_code() {
     std::fs::write(other.join("file"), "no store").unwrap();
     let not_a_store = fails(10, &["read", "-h", text(&other), HELLO], b"");
     assert!(not_a_store.contains("no store"), "{not_a_store}");
+    let foreign = fails(10, &["serve", text(&other), "--listen", "127.0.0.1:0"], b"");
+    assert!(foreign.contains("has other files in it, such as file"), "{foreign}");
+    assert_eq!(std::fs::read_dir(&other).unwrap().count(), 1, "nothing was made there");
     let busy = fails(11, &["write", "-h", text(&store)], b"block");
     assert!(busy.contains("in use") && busy.contains("-h"), "{busy}");
     let busy = fails(11, &["serve", text(&store), "--listen", "127.0.0.1:0"], b"");
     assert!(busy.contains("in use"), "{busy}");
-    let taken = fails(11, &["serve", text(&other.join("new")), "--listen", address], b"");
+    let new = directory.path().join("new");
+    let taken = fails(11, &["serve", text(&new), "--listen", address], b"");
     assert!(taken.contains("listens there already"), "{taken}");
-    let small = fails(2, &["serve", text(&other.join("new")), "--memory", "1m"], b"");
+    let small = fails(2, &["serve", text(&new), "--memory", "1m"], b"");
     assert!(small.contains("at least 32m"), "{small}");
     fails(2, &["serve", text(&store), "--hello-timeout", "0s"], b"");
     // All the while the server served.
@@ -127,6 +132,15 @@ fn every_acknowledged_sync_survives_a_signal() {
         });
         assert_eq!(read, synced.len());
     }
+}
+
+#[test]
+fn a_store_behind_the_server_behaves_as_every_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Served::start(&directory.path().join("store"), &["--memory", "64m"]);
+    conformance::check(&server.client(), 1).unwrap();
+    let many = Client::connect_many(&server.address.parse().unwrap(), 4).unwrap();
+    conformance::check(&many, 2).unwrap();
 }
 
 #[test]

@@ -102,6 +102,23 @@ fn a_sync_that_fails_is_never_acknowledged() {
 }
 
 #[test]
+fn a_full_disk_is_named_and_reads_go_on() {
+    let (server, engine) = TestServer::with_limits(Limits::default());
+    let mut peer = server.connect();
+    peer.write(1, b"before");
+    peer.receive();
+    engine.fail_writes.store(true, Ordering::SeqCst);
+    peer.write(2, b"after");
+    let full = "input/output error: write arena 3: No space left on device";
+    assert_eq!(peer.receive(), format!("Rerror tag 2 error \"{full}\""));
+    peer.read(3, Score::of(b"before"), 100);
+    assert_eq!(peer.receive(), "Rread tag 3 count 6 \"before\"");
+    engine.fail_writes.store(false, Ordering::SeqCst);
+    peer.write(4, b"after");
+    assert!(peer.receive().starts_with("Rwrite tag 4"));
+}
+
+#[test]
 fn a_unix_socket_is_for_its_owner_and_goes_away_with_the_server() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");

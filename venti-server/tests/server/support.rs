@@ -30,6 +30,7 @@ pub(crate) struct TestEngine {
     pub(crate) blocks: MemoryStore,
     pub(crate) syncs: AtomicU64,
     pub(crate) fail_syncs: AtomicBool,
+    pub(crate) fail_writes: AtomicBool,
     pub(crate) batches: AtomicU64,
     pub(crate) largest_batch: AtomicU64,
     /// `None` in a server that keeps no roots.
@@ -73,7 +74,13 @@ impl Engine for TestEngine {
         results: &mut Vec<Result<Score, StoreError>>,
     ) {
         self.note_batch(blocks.len());
+        let full = self.fail_writes.load(Ordering::SeqCst);
         for block in blocks {
+            if full {
+                let detail = "write arena 3: No space left on device".to_owned();
+                results.push(Err(StoreError::Io { detail }));
+                continue;
+            }
             let mut batch = BlockBatch::default();
             batch.push(block.block_type, block.data);
             let batch = batch.hash();
