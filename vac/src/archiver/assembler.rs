@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use venti_proto::hash_tree::HashTreeWriter;
-use venti_proto::{BlockType, Entry, Root, Score, StreamKind, zero_truncated_len};
+use venti_proto::{BlockStore, BlockType, Entry, Root, Score, StreamKind, zero_truncated_len};
 
 use super::chunk::{Change, Chunk, EnterEvent, Event, Failure, FileEvent, FileResult, Piece, Work};
 use super::content::ContentReader;
@@ -18,12 +18,13 @@ use super::describe::{Describer, FileSystemNumbers, dated_directory, holes_of, m
 use super::dump::{DumpBase, DumpDay};
 use super::error::{ArchiveError, Problem, ProblemKind};
 use super::old::{OldFile, OldReader};
-use super::options::Options;
+use super::options::{Options, Trust};
 use super::progress::add;
 use super::reader::{PAUSES, WholeFile, failure_of};
 use super::run::Shared;
 use super::sink::Sink;
 use super::streams::{data_tree, directory_writer};
+use super::verify::Verifier;
 use crate::format::{
     DirectoryStreams, DirectoryWriter, FormatError, MetaBlockBuilder, QidSpace, VacDir, name_order,
 };
@@ -81,16 +82,19 @@ pub(super) struct Assembler<'a> {
     path: Vec<u8>,
     top: Option<(VacDir, DirectoryStreams)>,
     largest_qid: u64,
+    verify: Verifier<'a>,
 }
 
 impl<'a> Assembler<'a> {
     pub(super) fn new(
         sink: Sink<'a>,
+        store: &'a dyn BlockStore,
         shared: &'a Shared,
         options: &'a Options,
         numbers: &'a FileSystemNumbers,
         old: Option<&'a OldReader<'a>>,
     ) -> Assembler<'a> {
+        let is_hint = options.old.is_some_and(|old| old.trust == Trust::Hint);
         Assembler {
             sink,
             shared,
@@ -106,6 +110,7 @@ impl<'a> Assembler<'a> {
             path: Vec::new(),
             top: None,
             largest_qid: 0,
+            verify: Verifier::new(store, is_hint),
         }
     }
 
@@ -119,6 +124,10 @@ impl<'a> Assembler<'a> {
                 Event::File(event) => self.file(chunk.name(event.name).to_bytes(), *event)?,
                 Event::Merged(file) => self.merged(*file)?,
                 Event::Piece(piece) => self.piece(&piece)?,
+                Event::Abandon => {
+                    self.pieces = Pieces::default();
+                    self.tree.finish(0, self.sink.blocks()).map_err(ArchiveError::TooDeep)?;
+                }
                 Event::Hole(blocks) => {
                     self.tree
                         .push_zeros(blocks, self.sink.blocks())
@@ -164,13 +173,17 @@ impl<'a> Assembler<'a> {
 
     fn file(&mut self, name: &[u8], mut event: FileEvent) -> Result<(), ArchiveError> {
         match &event.work {
-            Work::Reuse(entry) => event.result.entry = Some(*entry),
+            Work::Reuse(entry) => {
+                event.result.entry = Some(*entry);
+                self.verify.check(entry)?;
+            }
+            Work::ReuseContent(entry) => self.verify.check(entry)?,
             Work::Linked => self.recall_link(&mut event),
             Work::Pieces(file) => {
                 let file = Arc::clone(file);
                 self.finish_pieces(&file, &mut event)?;
             }
-            Work::Read | Work::ReadLink | Work::Device | Work::Nothing | Work::ReuseContent(_) => {}
+            Work::Read | Work::ReadLink | Work::Device | Work::Nothing => {}
         }
         if event.attributes.kind == FileKind::Regular
             && event.attributes.links > 1
@@ -340,6 +353,7 @@ impl<'a> Assembler<'a> {
 
     /// Writes the top of the archive: the block of three entries and the root block.
     pub(super) fn finish(mut self) -> Result<Finished, ArchiveError> {
+        self.verify.finish()?;
         let Some((dir, streams)) = self.top.take() else { return Err(ArchiveError::Interrupted) };
         let (mut dir, streams) = match self.options.dump {
             Some(day) => self.put_into_dump(dir, streams, &day)?,
@@ -357,7 +371,8 @@ impl<'a> Assembler<'a> {
         }
         let top = self.add_leaf(BlockType::DIRECTORY, &block);
         let mut root = Root::vac(top, self.options.block_size);
-        if let Some(old) = self.old {
+        let is_hint = self.options.old.is_some_and(|old| old.trust == Trust::Hint);
+        if let Some(old) = self.old.filter(|_| !is_hint) {
             if old.root().score == top && old.root().block_size == root.block_size {
                 // Nothing changed at all: it is the same archive.
                 self.sink.flush_unknown(self.old.map(OldReader::known), true)?;

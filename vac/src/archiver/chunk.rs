@@ -58,6 +58,8 @@ pub(super) enum Event {
     Merged(Box<OldFile>),
     /// A part of the large file whose [`FileEvent`] follows its parts.
     Piece(Piece),
+    /// The large file whose parts came by last does not come to its end.
+    Abandon,
     /// A part of a large file without anything in it, in blocks.
     Hole(u64),
 }

@@ -66,6 +66,16 @@ pub enum ArchiveError {
     /// The block size is out of range.
     #[error("block size {0}: expected 512 to 57344 bytes")]
     BlockSize(u32),
+    /// The caller asked to stop. What was done until then is stored.
+    #[error("interrupted")]
+    Stopped {
+        /// An archive of what the walk had met: to compare with when the same is archived again,
+        /// so that it costs little more than the walk to come to where this one was.
+        resume: Score,
+    },
+    /// Blocks that an older archive of [`super::Trust::Hint`] leads to are not there.
+    #[error("the store lost blocks that it had")]
+    StaleHint,
     /// The caller asked to stop, or a thread of the archiver ended early.
     #[error("interrupted")]
     Interrupted,

@@ -25,10 +25,11 @@ mod sink;
 mod sources;
 mod stdin;
 mod streams;
+mod verify;
 
 pub use chunk::{Change, Failure};
 pub use dump::DumpDay;
 pub use error::{ArchiveError, Problem, ProblemKind};
-pub use options::{BLOCK_SIZES, Exclusions, OldArchive, Options, Source, StreamSource};
+pub use options::{BLOCK_SIZES, Exclusions, OldArchive, Options, Source, StreamSource, Trust};
 pub use progress::{Counters, Counts, Progress};
 pub use run::{Observer, Outcome, archive};

@@ -34,9 +34,21 @@ pub struct Exclusions {
 pub struct OldArchive {
     /// Score of its root block.
     pub root: Score,
-    /// Whether a file with the attributes of then is taken to have the content of then (`-q`).
-    /// Otherwise every file is read and only what is stored already is not sent.
-    pub trust_attributes: bool,
+    /// What is taken from it.
+    pub trust: Trust,
+}
+
+/// How far an older archive is trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Every file is read, and only what is stored already is not sent (`-d` alone).
+    Nothing,
+    /// A file with the attributes of then is taken to have the content of then (`-q`).
+    Attributes,
+    /// As before, but the archive is one that the caller came across, and that nobody asked for:
+    /// the store is asked whether it still has the content, the new archive does not name the
+    /// older one, and if the older one can not be read that is no error.
+    Hint,
 }
 
 /// How an archive is made.

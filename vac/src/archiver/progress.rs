@@ -77,6 +77,29 @@ pub(super) fn add(counter: &AtomicU64, amount: u64) {
 }
 
 impl Counters {
+    /// Starts again from zero.
+    pub(super) fn reset(&self) {
+        let Counters { new, changed, unchanged, directories, failed, torn, .. } = self;
+        let Counters { left_out, bytes_read, bytes_unchanged, .. } = self;
+        let Counters { bytes_sent, blocks_sent, bytes_known, .. } = self;
+        for counter in [
+            new,
+            changed,
+            unchanged,
+            directories,
+            failed,
+            torn,
+            left_out,
+            bytes_read,
+            bytes_unchanged,
+            bytes_sent,
+            blocks_sent,
+            bytes_known,
+        ] {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// The numbers of this moment; each is right, though not all of the same instant.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -121,7 +144,8 @@ impl Progress {
         current.extend_from_slice(path);
     }
 
-    /// Asks the archiver to stop: it ends with [`super::ArchiveError::Interrupted`] soon.
+    /// Asks the archiver to stop: it soon ends with [`super::ArchiveError::Stopped`], or with
+    /// `Interrupted` if there is nothing to go on from.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }

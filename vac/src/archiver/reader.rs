@@ -90,6 +90,7 @@ impl<'a> Reader<'a> {
                 Event::Base(_)
                 | Event::Enter(_)
                 | Event::Leave
+                | Event::Abandon
                 | Event::Hole(_)
                 | Event::Merged(_) => {}
             }

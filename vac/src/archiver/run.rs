@@ -1,7 +1,9 @@
 //! Starts the threads of the archiver and holds what they share.
 
+use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use parking_lot::Mutex;
@@ -12,13 +14,13 @@ use super::chunk::{Change, Chunk};
 use super::describe::FileSystemNumbers;
 use super::error::{ArchiveError, Problem, ProblemKind};
 use super::old::OldReader;
-use super::options::{BLOCK_SIZES, Options, Source};
+use super::options::{BLOCK_SIZES, Options, Source, Trust};
 use super::pace::Pace;
 use super::progress::{Counts, Progress, add};
 use super::reader::Reader;
 use super::scan::{Channels, Scanner};
 use super::sink::Sink;
-use super::sources::top_of;
+use super::sources::{StoredStream, top_of};
 use super::stdin::StoreStream;
 
 /// Chunks that go round, for every reader: enough that none waits for another.
@@ -53,6 +55,7 @@ pub(super) struct Shared {
     /// The first error that ends the run.
     error: Mutex<Option<ArchiveError>>,
     lost: Mutex<bool>,
+    failed: AtomicBool,
     /// Whether the store is asked for blocks before they are sent.
     pub(super) probe: bool,
 }
@@ -76,7 +79,13 @@ impl Shared {
 
     /// Whether to go on.
     pub(super) fn check(&self) -> Result<(), ArchiveError> {
-        if self.progress.is_stopping() { Err(ArchiveError::Interrupted) } else { Ok(()) }
+        let stops = self.progress.is_stopping() || self.has_failed();
+        if stops { Err(ArchiveError::Interrupted) } else { Ok(()) }
+    }
+
+    /// Whether the run can not be brought to an end.
+    fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Ends the run: the first caller's error is the one that is returned.
@@ -86,7 +95,7 @@ impl Shared {
         if first.is_none() || matches!(*first, Some(ArchiveError::Interrupted)) {
             *first = Some(error);
         }
-        self.progress.stop();
+        self.failed.store(true, Ordering::Relaxed);
     }
 }
 
@@ -109,20 +118,40 @@ pub fn archive(
         observer,
         error: Mutex::new(None),
         lost: Mutex::new(false),
+        failed: AtomicBool::new(false),
         probe: options.probe,
     };
-    let finished = run(store, sources, options, &shared)?;
+    let prepared = store_streams(store, sources, options, &shared)?;
+    let mut finished = run(store, &prepared, options, &shared);
+    if matches!(finished, Err(ArchiveError::StaleHint)) {
+        progress.counters.reset();
+        *shared.lost.lock() = false;
+        shared.failed.store(false, Ordering::Relaxed);
+        let options = Options { old: None, ..options.clone() };
+        finished = run(store, &prepared, &options, &shared);
+    }
+    let root = finished?.root;
     store.sync()?;
+    if progress.is_stopping() {
+        return Err(ArchiveError::Stopped { resume: root });
+    }
     let incomplete = *shared.lost.lock();
-    Ok(Outcome { root: finished.root, counts: progress.counters.counts(), incomplete })
+    Ok(Outcome { root, counts: progress.counters.counts(), incomplete })
 }
 
-fn run(
+/// Sources of which the streams were stored.
+struct Prepared {
+    paths: Vec<PathBuf>,
+    streams: Vec<(CString, StoredStream)>,
+}
+
+/// Reads the streams among the sources; the paths are left.
+fn store_streams(
     store: &dyn BlockStore,
     sources: Vec<Source>,
     options: &Options,
     shared: &Shared,
-) -> Result<Finished, ArchiveError> {
+) -> Result<Prepared, ArchiveError> {
     let pace = Pace::new(options.upload_rate);
     let mut paths = Vec::new();
     let mut streams = Vec::new();
@@ -136,11 +165,33 @@ fn run(
             }
         }
     }
-    let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
-    let top = top_of(&paths, streams)?;
+    Ok(Prepared { paths, streams })
+}
+
+/// The older archive, if there is one that can be read.
+fn open_old<'a>(
+    store: &'a dyn BlockStore,
+    options: &Options,
+) -> Result<Option<OldReader<'a>>, ArchiveError> {
+    let Some(old) = options.old else { return Ok(None) };
+    match OldReader::open(store, old.root, options.dump.as_ref()) {
+        Ok(reader) => Ok(Some(reader)),
+        Err(_) if old.trust == Trust::Hint => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn run(
+    store: &dyn BlockStore,
+    prepared: &Prepared,
+    options: &Options,
+    shared: &Shared,
+) -> Result<Finished, ArchiveError> {
+    let pace = Pace::new(options.upload_rate);
+    let paths: Vec<&Path> = prepared.paths.iter().map(PathBuf::as_path).collect();
+    let top = top_of(&paths, &prepared.streams)?;
     let numbers = FileSystemNumbers::default();
-    let day = options.dump.as_ref();
-    let old = options.old.map(|old| OldReader::open(store, old.root, day)).transpose()?;
+    let old = open_old(store, options)?;
     let chunks = options.readers.max(1) * CHUNKS_PER_READER;
     let (give_back, free) = bounded(chunks);
     (0..chunks)
@@ -158,7 +209,7 @@ fn run(
         }
         drop(reader_queue);
         let sink = Sink::new(store, shared, &pace);
-        let assembler = Assembler::new(sink, shared, options, &numbers, old.as_ref());
+        let assembler = Assembler::new(sink, store, shared, options, &numbers, old.as_ref());
         let assembling =
             scope.spawn(move || assemble(assembler, shared, &assembler_queue, &give_back));
         let channels = Channels { free, to_readers, to_assembler };
@@ -185,7 +236,7 @@ fn read_chunks(
 ) {
     for mut chunk in queue {
         // After a failure the chunks still go round, so that nobody waits for ever.
-        if !shared.progress.is_stopping()
+        if !shared.has_failed()
             && let Err(error) = reader.process(&mut chunk)
         {
             shared.fail(error.into());
@@ -212,7 +263,7 @@ fn assemble(
         waiting.insert(chunk.sequence, chunk);
         while let Some(mut chunk) = waiting.remove(&next) {
             next += 1;
-            if !shared.progress.is_stopping()
+            if !shared.has_failed()
                 && let Err(error) = assembler.take(&mut chunk)
             {
                 shared.fail(error);
@@ -222,7 +273,7 @@ fn assemble(
             let _ = give_back.send(chunk);
         }
     }
-    if shared.progress.is_stopping() {
+    if shared.has_failed() {
         return None;
     }
     match assembler.finish() {

@@ -123,6 +123,20 @@ impl<'a> Scanner<'a> {
 
     /// Walks everything below `top`. Whatever can not be read is reported and left out.
     pub(super) fn run(&mut self, top: Top) -> Result<(), ArchiveError> {
+        match self.walk(top) {
+            Err(ArchiveError::Interrupted) => {}
+            Err(error) => return Err(error),
+            Ok(()) => return self.hand_on(),
+        }
+        // Asked to stop: what was met so far is brought to an end, for the next time to go on.
+        self.chunk.events.push(Event::Abandon);
+        for _ in self.stack.drain(..) {
+            self.chunk.events.push(Event::Leave);
+        }
+        self.hand_on()
+    }
+
+    fn walk(&mut self, top: Top) -> Result<(), ArchiveError> {
         self.next_chunk()?;
         let old = self.old.and_then(OldReader::top);
         match top {
@@ -144,7 +158,7 @@ impl<'a> Scanner<'a> {
             }
             self.step()?;
         }
-        self.hand_on()
+        Ok(())
     }
 
     /// Meets one name of the directory that the walk is in, or leaves it.

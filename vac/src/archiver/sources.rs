@@ -55,7 +55,7 @@ pub(super) struct StoredStream {
 /// [`ArchiveError::Source`], [`ArchiveError::SameName`].
 pub(super) fn top_of(
     paths: &[&Path],
-    streams: Vec<(CString, StoredStream)>,
+    streams: &[(CString, StoredStream)],
 ) -> Result<Top, ArchiveError> {
     if let Some(empty) = paths.iter().find(|path| path.as_os_str().is_empty()) {
         return Err(source(empty.as_os_str().as_bytes(), Errno::NOENT));
@@ -71,9 +71,12 @@ pub(super) fn top_of(
         let path = if path == b"." { Vec::new() } else { path.clone() };
         return Ok(Top::Directory { directory, attributes, path });
     }
-    let stored =
-        |(name, stream)| TopName { name, prefix: Vec::new(), origin: Origin::Stored(stream) };
-    let mut names: Vec<TopName> = streams.into_iter().map(stored).collect();
+    let stored = |(name, stream): &(CString, StoredStream)| TopName {
+        name: name.clone(),
+        prefix: Vec::new(),
+        origin: Origin::Stored(*stream),
+    };
+    let mut names: Vec<TopName> = streams.iter().map(stored).collect();
     for path in &cleaned {
         match own_name(path) {
             Some(split) => names.push(named(path, split)?),
@@ -203,7 +206,7 @@ mod tests {
         let names = |paths: &[&str]| -> Result<Vec<String>, ArchiveError> {
             let paths: Vec<_> = paths.iter().map(|path| place.path().join(path)).collect();
             let paths: Vec<_> = paths.iter().map(std::path::PathBuf::as_path).collect();
-            match top_of(&paths, Vec::new())? {
+            match top_of(&paths, &[])? {
                 Top::Directory { .. } => Ok(vec!["the directory itself".to_owned()]),
                 Top::Names(names) => Ok(names
                     .iter()

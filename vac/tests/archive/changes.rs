@@ -1,8 +1,13 @@
 //! Archiving again: what is taken from the older archive, and what must not be.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use venti_proto::BlockRequest;
+use vac::archiver::{
+    ArchiveError, Change, Observer, OldArchive, Problem, Progress, Source, Trust, archive,
+};
+use venti_proto::{BlockRequest, Score};
 
 use crate::support::{Bench, assert_same, noise};
 
@@ -70,7 +75,7 @@ fn without_trust_every_file_is_read_and_nothing_is_stored_twice() {
     let blocks = bench.store.len();
     bench.compare_with(first.root);
     if let Some(old) = &mut bench.options.old {
-        old.trust_attributes = false;
+        old.trust = Trust::Nothing;
     }
     let again = bench.archive();
     assert_eq!(again.root, first.root);
@@ -131,4 +136,80 @@ fn a_file_that_became_a_directory_and_back_is_new() {
     let tree = bench.archived();
     assert_eq!(tree["/x/inside"].content, b"now a directory");
     assert_eq!(tree["/y"].content, b"now a file");
+}
+
+#[test]
+fn a_hint_changes_nothing_but_time() {
+    let mut bench = bench_with_files();
+    let first = bench.archive();
+    let hint = |root| Some(OldArchive { root, trust: Trust::Hint });
+    bench.options.old = hint(first.root);
+    let again = bench.archive();
+    assert_eq!((again.root, again.counts.bytes_read), (first.root, 0));
+    bench.write("d3/f3", "changed");
+    let with = bench.archive();
+    assert_eq!(with.counts.files_changed, 1);
+    bench.options.old = None;
+    assert_eq!(bench.archive().root, with.root, "the older archive leaves no trace");
+    bench.options.old = hint(Score::of(b"nothing that is stored"));
+    assert_eq!(bench.archive().root, with.root);
+}
+
+#[test]
+fn a_store_that_lost_blocks_gets_them_again() {
+    let mut bench = bench_with_files();
+    let first = bench.archive();
+    let tree = bench.tree_of(first.root);
+    for path in ["/large", "/d3/f101"] {
+        let entry = tree[path].entry;
+        let lost = BlockRequest { score: entry.score, block_type: entry.top_type().unwrap() };
+        assert!(bench.store.forget(&lost));
+        bench.options.old = Some(OldArchive { root: first.root, trust: Trust::Hint });
+        let again = bench.archive();
+        assert_eq!(again.root, first.root);
+        assert_eq!(again.counts.files_new, 201, "everything was read again");
+        assert_same(&bench.tree_of(again.root), &tree);
+    }
+}
+
+/// Asks the archiver to stop when it has met some files.
+struct StopAfter {
+    progress: Arc<Progress>,
+    left: AtomicU64,
+}
+
+impl Observer for StopAfter {
+    fn problem(&self, _: &Problem) {}
+
+    fn file(&self, _: &[u8], _: Change) {
+        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.progress.stop();
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_run_is_gone_on_from() {
+    for after in [1, 1000] {
+        let mut bench = Bench::new();
+        for number in 0..3000 {
+            bench.write(&format!("d{}/f{number:04}", number / 100), noise(2000, number));
+        }
+        bench.write("d00/large", noise(5_000_000, 1));
+        let progress = Arc::new(Progress::default());
+        let observer = StopAfter { progress: Arc::clone(&progress), left: AtomicU64::new(after) };
+        let sources = vec![Source::Path(bench.path(""))];
+        let stopped =
+            archive(&*bench.store, sources, &bench.options, &progress, Arc::new(observer));
+        let Err(ArchiveError::Stopped { resume }) = stopped else {
+            assert!(stopped.is_err(), "{stopped:?}");
+            continue;
+        };
+        bench.options.old = Some(OldArchive { root: resume, trust: Trust::Hint });
+        let whole = bench.archive();
+        assert!(whole.counts.files_unchanged + 1 >= after, "{:?}", whole.counts);
+        assert_eq!(whole.counts.files(), 3001);
+        bench.options.old = None;
+        assert_eq!(bench.archive().root, whole.root);
+    }
 }

@@ -1,6 +1,6 @@
 //! The hierarchy of `vac -a`: days side by side, none ever lost.
 
-use vac::archiver::{DumpDay, OldArchive};
+use vac::archiver::{DumpDay, OldArchive, Trust};
 use vac::walk::Moment;
 use venti_proto::Score;
 
@@ -12,7 +12,7 @@ fn day(year: u16, month: u8, day: u8) -> DumpDay {
 
 fn add_day(bench: &mut Bench, old: Option<Score>, day: DumpDay) -> vac::archiver::Outcome {
     bench.options.dump = Some(day);
-    bench.options.old = old.map(|root| OldArchive { root, trust_attributes: true });
+    bench.options.old = old.map(|root| OldArchive { root, trust: Trust::Attributes });
     bench.archive()
 }
 

@@ -1,6 +1,6 @@
 //! Archives of the original as older archives: compared with, added to, merged.
 
-use vac::archiver::{DumpDay, OldArchive, Options};
+use vac::archiver::{DumpDay, OldArchive, Options, Trust};
 use vac::walk::Moment;
 use venti_proto::Score;
 
@@ -53,7 +53,7 @@ fn a_day_is_added_to_the_original_s_dump() {
     let earlier = read_tree(&*bench.store, root);
     let modified = Moment { seconds: 1_200_000_000, nanoseconds: 0 };
     bench.options = Options {
-        old: Some(OldArchive { root, trust_attributes: true }),
+        old: Some(OldArchive { root, trust: Trust::Attributes }),
         dump: Some(DumpDay { year: 2004, month: 6, day: 12, modified }),
         ..Options::default()
     };

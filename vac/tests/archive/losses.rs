@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use vac::archiver::{ArchiveError, Failure, OldArchive, Progress, Source, archive};
+use vac::archiver::{ArchiveError, Failure, OldArchive, Progress, Source, Trust, archive};
 use venti_proto::{
     BlockRequest, BlockStore, Deliver, HashedBatch, MemoryStore, Presence, StoreError,
 };
@@ -175,7 +175,7 @@ fn a_torn_file_is_read_again_the_next_time() {
     let torn = run(&bench.options);
     assert_eq!(torn.counts.torn, 1);
     let mut options = bench.options.clone();
-    options.old = Some(OldArchive { root: torn.root, trust_attributes: true });
+    options.old = Some(OldArchive { root: torn.root, trust: Trust::Attributes });
     let again = run(&options);
     assert_eq!(again.counts.files_unchanged, 0);
     bench.options.readers = 1;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use vac::archiver::{
-    ArchiveError, Observer, OldArchive, Options, Outcome, Problem, Progress, Source, archive,
+    ArchiveError, Observer, OldArchive, Options, Outcome, Problem, Progress, Source, Trust, archive,
 };
 use vac::format::{MetaBlock, VacDir, name_order};
 use venti_proto::hash_tree::{depth_of, directory_position, read_range};
@@ -175,7 +175,7 @@ impl Bench {
 
     /// Compares with this archive from now on, as `-d -q` does.
     pub(crate) fn compare_with(&mut self, root: Score) {
-        self.options.old = Some(OldArchive { root, trust_attributes: true });
+        self.options.old = Some(OldArchive { root, trust: Trust::Attributes });
     }
 }
 

@@ -25,6 +25,7 @@ impl Place {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vac"));
         command.current_dir(self.0.path()).env_remove("venti").args(arguments);
+        command.env("XDG_CACHE_HOME", self.path("cache"));
         command.stdin(Stdio::null());
         command
     }
@@ -178,6 +179,29 @@ fn streams_are_archived_if_they_are_whole() {
     piped.stdin(std::fs::File::open(place.path("tree/file")).unwrap());
     score(&piped.output().unwrap());
     assert_eq!(place.vac(&["-i", "a/b"]).status.code(), Some(1));
+}
+
+#[test]
+fn the_last_archive_is_remembered_and_never_needed() {
+    let place = Place::new();
+    let first = score(&place.vac(&["tree"]));
+    let unchanged = |arguments: &[&str]| {
+        let output = place.vac(&[arguments, &["-s", "tree"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+        assert_eq!(score(&output), first);
+        errors(&output).contains("0 files new, 0 changed, 1 unchanged")
+    };
+    assert!(unchanged(&[]));
+    assert!(!unchanged(&["--no-cache"]));
+    let remembered = std::fs::read_dir(place.path("cache/vac")).unwrap().next().unwrap().unwrap();
+    std::fs::write(remembered.path(), "vac:0123456789012345678901234567890123456789\n").unwrap();
+    assert!(!unchanged(&[]));
+    assert!(unchanged(&[]));
+    std::fs::write(remembered.path(), "nonsense").unwrap();
+    assert!(!unchanged(&[]));
+    std::fs::remove_dir_all(place.path("store")).unwrap();
+    assert!(!unchanged(&[]), "another store at the same place");
+    assert!(place.has_root(&first));
 }
 
 #[test]

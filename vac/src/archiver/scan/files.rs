@@ -11,6 +11,7 @@ use super::super::chunk::{
 use super::super::describe::holes_of;
 use super::super::error::ArchiveError;
 use super::super::old::OldFile;
+use super::super::options::Trust;
 use super::super::reader::failure_of;
 use super::super::sources::StoredStream;
 use super::Scanner;
@@ -88,7 +89,7 @@ impl Scanner<'_> {
         attributes: &Attributes,
         old: OldFile,
     ) -> Option<(Work, FileResult)> {
-        let trusted = self.options.old.is_some_and(|old| old.trust_attributes);
+        let trusted = self.options.old.is_some_and(|old| old.trust != Trust::Nothing);
         if trusted { old.reuse(attributes, self.options.block_size) } else { None }
     }
 

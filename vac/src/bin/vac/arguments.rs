@@ -143,6 +143,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) probe: bool,
 
+    /// Read every file, whatever is remembered of the last archive of the same files
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+
     /// Report as lines of JSON on standard error
     #[arg(long)]
     pub(crate) json: bool,

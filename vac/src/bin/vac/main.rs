@@ -2,6 +2,7 @@
 
 mod arguments;
 mod hooks;
+mod memory;
 mod report;
 mod run;
 mod score_file;

@@ -10,13 +10,15 @@ use std::sync::mpsc;
 use anyhow::Context;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use vac::archiver::{
-    ArchiveError, DumpDay, OldArchive, Options, Outcome, Progress, Source, StreamSource, archive,
+    ArchiveError, DumpDay, OldArchive, Options, Outcome, Progress, Source, StreamSource, Trust,
+    archive,
 };
 use vac::store::{Access, OpenOptions, OpenStoreError, OpenedStore};
 use vac::walk::{FileSystems, Moment};
-use venti_proto::StoreError;
+use venti_proto::{Score, StoreError};
 
 use crate::arguments::Arguments;
+use crate::memory::Memory;
 use crate::report::{Reporter, Style};
 use crate::{hooks, score_file, streams};
 
@@ -82,24 +84,57 @@ fn prepare_and_archive(
     let store = open_store(arguments, reporter)?;
     options.exclusions.directories.extend(store.directory());
     options.probe &= store.directory().is_none();
-    let trust_attributes = arguments.quick;
+    let trust = if arguments.quick { Trust::Attributes } else { Trust::Nothing };
     if let Some(old) = &arguments.diff {
         let root = score_file::parse(old).map_err(usage)?;
-        options.old = Some(OldArchive { root, trust_attributes });
+        options.old = Some(OldArchive { root, trust });
     }
     if let Some(path) = &arguments.archive {
         options.dump = Some(today());
         if path.exists() {
             let root = score_file::read(path)?;
-            options.old = Some(OldArchive { root, trust_attributes });
+            options.old = Some(OldArchive { root, trust });
         }
     }
+    let memory = memory_of(arguments, options.block_size);
+    if let Some(root) = memory.as_ref().and_then(Memory::recall) {
+        options.old = Some(OldArchive { root, trust: Trust::Hint });
+    }
     raise_file_limit();
-    let outcome = archive_in_background(&store, sources, options, &progress, reporter)?;
+    let made = archive_in_background(&store, sources, options, &progress, reporter);
+    if let (Some(memory), Some(root)) = (&memory, worth_remembering(&made, memory.as_ref())) {
+        memory.remember(root);
+    }
+    let outcome = made.map_err(|error| Failure { code: code_of(&error), error: error.into() })?;
     print_score(arguments, &outcome)?;
     reporter.summary(&outcome);
     store.close().context("closing the store")?;
     Ok(outcome)
+}
+
+/// Where the last archive of the same files is remembered, if that is of any use.
+fn memory_of(arguments: &Arguments, block_size: u32) -> Option<Memory> {
+    if arguments.no_cache || arguments.diff.is_some() || arguments.archive.is_some() {
+        return None;
+    }
+    let environment = std::env::var("venti").ok();
+    let store = arguments.store.as_ref().or(environment.as_ref())?;
+    Memory::of(store, &arguments.files, block_size)
+}
+
+/// What the next run can compare with: this archive, or as much of it as there was time for if
+/// nothing better is remembered.
+fn worth_remembering(
+    made: &Result<Outcome, ArchiveError>,
+    memory: Option<&Memory>,
+) -> Option<Score> {
+    match made {
+        Ok(outcome) => Some(outcome.root),
+        Err(ArchiveError::Stopped { resume }) => {
+            memory.and_then(Memory::recall).is_none().then_some(*resume)
+        }
+        Err(_) => None,
+    }
 }
 
 /// Archives on a thread of its own while this one shows how far it is.
@@ -109,7 +144,7 @@ fn archive_in_background(
     options: Options,
     progress: &Arc<Progress>,
     reporter: &Arc<Reporter>,
-) -> Result<Outcome, Failure> {
+) -> Result<Outcome, ArchiveError> {
     let (sender, receiver) = mpsc::channel();
     let worker = {
         let (blocks, progress, reporter) =
@@ -121,17 +156,17 @@ fn archive_in_background(
             outcome
         })
     };
-    let worker = worker.context("can not start a thread")?;
+    let worker =
+        worker.map_err(|error| ArchiveError::Stream { name: "a thread".to_owned(), error })?;
     reporter.follow(progress, &|tick| {
         !matches!(receiver.recv_timeout(tick), Err(mpsc::RecvTimeoutError::Timeout))
     });
-    let outcome = worker.join().map_err(|_| anyhow::anyhow!("the archiver panicked"))?;
-    outcome.map_err(|error| Failure { code: code_of(&error), error: error.into() })
+    worker.join().unwrap_or(Err(ArchiveError::Interrupted))
 }
 
 fn code_of(error: &ArchiveError) -> u8 {
     match error {
-        ArchiveError::Interrupted => INTERRUPTED,
+        ArchiveError::Interrupted | ArchiveError::Stopped { .. } => INTERRUPTED,
         ArchiveError::SameName { .. } | ArchiveError::BlockSize(_) => USAGE,
         ArchiveError::Store(StoreError::Connection { .. }) => NO_STORE,
         _ => FAILED,
