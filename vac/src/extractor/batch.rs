@@ -116,7 +116,7 @@ fn make_one(
             attributes::apply_named(session, parent, construction.current(), path, node);
         }
     }
-    construction.finish()
+    construction.finish(session.options.delete)
 }
 
 /// Makes a regular file, and says which mode it has if that is known.

@@ -1,10 +1,10 @@
 //! Whether what is in the target is what the archive has, so that it need not be written again.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, readlinkat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
 use venti_proto::hash_tree::LeafWalk;
 use venti_proto::{BlockType, Score, zero_truncated_len};
@@ -35,27 +35,37 @@ pub(super) fn is_unchanged(session: &Session<'_>, task: &Task<'_>) -> bool {
     same
 }
 
+/// Opens a regular file for reading, and nothing else: a pipe would wait for its writer.
+pub(super) fn open_regular(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = openat(parent, name, flags, Mode::empty())?;
+    let regular = FileType::from_raw_mode(fstat(&file)?.st_mode) == FileType::RegularFile;
+    if regular { Ok(file) } else { Err(Errno::INVAL) }
+}
+
 fn same_file(
     session: &Session<'_>,
     parent: BorrowedFd<'_>,
     name: &CStr,
     task: &Task<'_>,
 ) -> Result<bool, Errno> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = openat(parent, name, flags, Mode::empty())?;
-    let stat = rustix::fs::fstat(&file)?;
+    let file = open_regular(parent, name)?;
+    let stat = fstat(&file)?;
     let node = &task.node;
-    let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
     // A file with several names here may have one in the archive: it is not the same file.
     let links =
         stat.st_nlink > 1 && node.metadata().unix.as_ref().is_some_and(|unix| unix.link.is_none());
-    if !regular || links || u64::try_from(stat.st_size) != Ok(node.size()) {
+    if links || u64::try_from(stat.st_size) != Ok(node.size()) {
         return Ok(false);
     }
     if !same_content(file.as_fd(), node)? {
         return Ok(false);
     }
     if !same_metadata(session, &stat, node) {
+        // The other names may be outside of the target: make a file of our own instead.
+        if stat.st_nlink > 1 {
+            return Ok(false);
+        }
         attributes::apply_open(session, file.as_fd(), &task.path(), node, None);
     }
     Ok(true)
@@ -105,7 +115,12 @@ pub(super) fn same_content(file: BorrowedFd<'_>, node: &Node) -> Result<bool, Er
     Ok(true)
 }
 
-fn read_full(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+/// Reads as much as there is, up to the length of the buffer.
+pub(super) fn read_full(
+    file: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    offset: u64,
+) -> Result<usize, Errno> {
     let mut filled = 0;
     while filled < buffer.len() {
         match rustix::io::pread(file, &mut buffer[filled..], offset + filled as u64) {

@@ -30,7 +30,7 @@ pub(super) fn remove_others(
         let path = directory.path_of(name.to_bytes());
         if directory.has_claimed(name.to_bytes())
             || name.to_bytes().starts_with(ours.as_bytes())
-            || !selection.keeps(&path)
+            || !selection.keeps(&path, file_type == FileType::Directory)
         {
             continue;
         }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{fstatvfs, ftruncate};
 use venti_proto::hash_tree::{Leaf, LeafWalk, TreeError};
-use venti_proto::{BlockRequest, Score, StoreError};
+use venti_proto::{BlockRequest, BlockType, MAX_BLOCK_SIZE, Score, StoreError, zero_truncated_len};
 
 use super::batch::{Task, create, write_all};
 use super::place::Construction;
@@ -39,15 +39,18 @@ fn make_one(session: &Session<'_>, task: &Task<'_>, path: &[u8]) -> Result<(), E
     let mut construction = Construction::new(parent, &name, task.directory.fresh)?;
     let (file, mode) = create(session, &mut construction, node)?;
     ftruncate(&file, node.size()).map_err(ExtractError::system("set the size"))?;
-    write_content(session, file.as_fd(), node)?;
+    let old = session.options.differences && !task.directory.fresh;
+    let old = if old { compare::open_regular(parent, &name).ok() } else { None };
+    write_content(session, file.as_fd(), node, old.as_ref().map(AsFd::as_fd))?;
     attributes::apply_open(session, file.as_fd(), path, node, mode);
-    construction.finish()
+    construction.finish(session.options.delete)
 }
 
 fn write_content(
     session: &Session<'_>,
     file: BorrowedFd<'_>,
     node: &Node,
+    old: Option<BorrowedFd<'_>>,
 ) -> Result<(), ExtractError> {
     let mut walk = LeafWalk::new(node.content()).map_err(ReadError::from)?;
     let limit = (WINDOW / node.content().data_size.max(1)).clamp(1, 4096) as usize;
@@ -59,9 +62,41 @@ fn write_content(
         leaves.clear();
         walk.next_leaves(&**node.store(), limit, &mut leaves).map_err(ReadError::from)?;
         leaves.retain(|leaf| !leaf.is_hole());
+        if let Some(old) = old {
+            copy_unchanged(session, file, node, old, &mut leaves)?;
+        }
         write_window(session, file, node, &leaves)?;
     }
     Ok(())
+}
+
+/// Copies the blocks that the file that is there has at their place, and takes them off the list.
+fn copy_unchanged(
+    session: &Session<'_>,
+    file: BorrowedFd<'_>,
+    node: &Node,
+    old: BorrowedFd<'_>,
+    leaves: &mut Vec<Leaf>,
+) -> Result<(), ExtractError> {
+    let mut buffer = vec![0; (node.content().data_size as usize).min(MAX_BLOCK_SIZE)];
+    let mut failure = None;
+    leaves.retain(|leaf| {
+        let length = usize::try_from(leaf.length).unwrap_or(usize::MAX).min(buffer.len());
+        let block = &mut buffer[..length];
+        if compare::read_full(old, block, leaf.offset) != Ok(length) {
+            return true;
+        }
+        let stored = zero_truncated_len(BlockType::DATA, block);
+        if Score::of(&block[..stored]) != leaf.score {
+            return true;
+        }
+        match write_all(file, &block[..stored], leaf.offset) {
+            Ok(()) => session.wrote(stored as u64),
+            Err(errno) => failure = Some(ExtractError::system("write")(errno)),
+        }
+        false
+    });
+    failure.map_or(Ok(()), Err)
 }
 
 fn write_window(

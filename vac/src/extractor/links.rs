@@ -112,7 +112,7 @@ fn link(
     construction.make("link", |at, name| {
         linkat(&above, first_name.as_c_str(), at, name, AtFlags::empty())
     })?;
-    construction.finish()?;
+    construction.finish(session.options.delete)?;
     session.entry(path, &task.node);
     Ok(())
 }

@@ -1,11 +1,12 @@
 //! A directory of the target, open for as long as something is still to be made in it.
 
 use std::collections::HashSet;
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rustix::fs::{Mode, mkdirat};
+use rustix::fs::{AtFlags, Mode, mkdirat, unlinkat};
 use rustix::io::Errno;
 
 use super::session::Session;
@@ -44,16 +45,30 @@ impl<'s> OpenDirectory<'s> {
     ) -> Result<Arc<OpenDirectory<'s>>, ExtractError> {
         let path = self.path_of(name);
         let c_name = place::c_name(name)?;
-        let fresh = match mkdirat(&self.file, c_name.as_c_str(), Mode::RWXU) {
-            Ok(()) => true,
-            Err(Errno::EXIST) if self.fresh => return Err(ExtractError::Duplicate),
-            Err(Errno::EXIST) => false,
-            Err(errno) => return Err(ExtractError::system("make the directory")(errno)),
-        };
-        let file = place::open_directory(self.file.as_fd(), &c_name)
-            .map_err(ExtractError::system("open the directory"))?;
+        let (file, fresh) = self.make_or_open(&c_name)?;
         let (session, depth, names) = (self.session, self.depth + 1, Mutex::default());
         Ok(Arc::new(OpenDirectory { session, file, path, fresh, depth, node, names }))
+    }
+
+    /// Makes a directory or opens the one that is there, and says which.
+    fn make_or_open(&self, name: &CStr) -> Result<(OwnedFd, bool), ExtractError> {
+        let open = || place::open_directory(self.file.as_fd(), name);
+        let make = || mkdirat(&self.file, name, Mode::RWXU);
+        let opened = match make() {
+            Ok(()) => open().map(|file| (file, true)),
+            Err(Errno::EXIST) if self.fresh => return Err(ExtractError::Duplicate),
+            Err(Errno::EXIST) => match open() {
+                // A file or link is in the way, and the archive does not have it.
+                Err(Errno::NOTDIR | Errno::LOOP) if self.session.options.delete => {
+                    unlinkat(&self.file, name, AtFlags::empty())
+                        .and_then(|()| make())
+                        .and_then(|()| open().map(|file| (file, true)))
+                }
+                opened => opened.map(|file| (file, false)),
+            },
+            Err(errno) => return Err(ExtractError::system("make the directory")(errno)),
+        };
+        opened.map_err(ExtractError::system("open the directory"))
     }
 
     /// The path of a name in this directory.

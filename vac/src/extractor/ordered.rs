@@ -74,7 +74,7 @@ pub fn visit(
             visitor.problem(&path, &error);
             continue;
         }
-        if !selection.keeps(&path) {
+        if !selection.keeps(&path, node.is_directory()) {
             continue;
         }
         entries += 1;

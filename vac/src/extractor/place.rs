@@ -10,7 +10,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::ExtractError;
+use super::{ExtractError, delete};
 use crate::format::BadName;
 use crate::reader::ReadError;
 
@@ -112,12 +112,22 @@ impl<'a> Construction<'a> {
         self.temporary.as_deref().unwrap_or(self.name)
     }
 
-    /// Gives the file its name, in place of whatever has it now.
-    pub(super) fn finish(mut self) -> Result<(), ExtractError> {
-        if let Some(temporary) = &self.temporary {
-            let flags = RenameFlags::empty();
-            renameat_with(self.parent, temporary.as_c_str(), self.parent, self.name, flags)
-                .map_err(ExtractError::system("put the file in its place"))?;
+    /// Gives the file its name, in place of whatever has it now: also of a directory, with all
+    /// that is in it, if `replace_directory` says so.
+    pub(super) fn finish(mut self, replace_directory: bool) -> Result<(), ExtractError> {
+        if let Some(temporary) = self.temporary.take() {
+            let rename = || {
+                let flags = RenameFlags::empty();
+                renameat_with(self.parent, temporary.as_c_str(), self.parent, self.name, flags)
+            };
+            let mut renamed = rename();
+            if replace_directory && matches!(renamed, Err(Errno::ISDIR)) {
+                renamed = delete::remove_tree(self.parent, self.name).and_then(|()| rename());
+            }
+            if let Err(errno) = renamed {
+                self.temporary = Some(temporary);
+                return Err(ExtractError::system("put the file in its place")(errno));
+            }
         }
         self.finished = true;
         Ok(())

@@ -9,6 +9,8 @@ use crate::walk::Patterns;
 pub struct Selection {
     pub(super) wanted: Wanted,
     excluded: Patterns,
+    /// Patterns of what is kept, if there are any.
+    included: Patterns,
 }
 
 /// What is wanted of a directory.
@@ -38,19 +40,34 @@ impl Selection {
             wanted.add(path);
         }
         wanted.whole |= !any;
-        Selection { wanted, excluded }
+        Selection { wanted, excluded, included: Patterns::default() }
+    }
+
+    /// Keeps only what one of these patterns matches, with all that is below it. Directories on
+    /// the way are kept. `included` has the patterns as if it were to exclude them.
+    #[must_use]
+    pub fn only(mut self, included: Patterns) -> Selection {
+        self.included = included;
+        self
     }
 
     /// Whether the file at this path below the archive's root is kept.
     #[must_use]
-    pub fn keeps(&self, path: &[u8]) -> bool {
-        self.excluded.is_empty() || self.excluded.keeps(path, path)
+    pub fn keeps(&self, path: &[u8], is_directory: bool) -> bool {
+        let mut above = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let matches = |end: usize| !self.included.keeps(&path[..end], &path[..end]);
+        let excluded = !self.excluded.is_empty() && !self.excluded.keeps(path, path);
+        !excluded
+            && (is_directory
+                || self.included.is_empty()
+                || matches(path.len())
+                || above.any(|(end, _)| matches(end)))
     }
 
     /// Whether a pattern may leave something out.
     #[must_use]
     pub fn has_patterns(&self) -> bool {
-        !self.excluded.is_empty()
+        !self.excluded.is_empty() || !self.included.is_empty()
     }
 }
 
@@ -71,6 +88,22 @@ impl Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patterns_keep_what_is_below_what_they_match() {
+        let patterns = |glob: &str| {
+            let mut patterns = Patterns::default();
+            patterns.exclude_glob(glob).unwrap();
+            patterns
+        };
+        let selection = Selection::new([], patterns("*.o")).only(patterns("src"));
+        assert!(selection.keeps(b"a/src/b/c.c", false));
+        assert!(selection.keeps(b"src", false));
+        assert!(!selection.keeps(b"a/b.c", false));
+        assert!(selection.keeps(b"a/b", true), "something below may match");
+        assert!(!selection.keeps(b"a/src/b.o", false));
+        assert!(!selection.keeps(b"a.o", true));
+    }
 
     #[test]
     fn paths_become_a_tree_and_the_shorter_one_wins() {

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, Stat, openat, readlinkat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, Stat, readlinkat, statat};
 use rustix::io::Errno;
 
 use super::ordered::{Visitor, visit};
@@ -130,7 +130,8 @@ impl Visitor for Comparison<'_> {
             }
             below.extend_from_slice(name);
             let known = name == b"." || name == b".." || names.contains(name);
-            if !known && self.selection.keeps(&below) {
+            let is_directory = entry.file_type() == FileType::Directory;
+            if !known && self.selection.keeps(&below, is_directory) {
                 (self.tell)(&below, Difference::Extra);
             }
         }
@@ -185,8 +186,7 @@ impl Comparison<'_> {
 }
 
 fn same_file(parent: &OwnedFd, name: &CString, node: &Node) -> bool {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    openat(parent, name.as_c_str(), flags, Mode::empty())
+    compare::open_regular(parent.as_fd(), name)
         .and_then(|file| compare::same_content(file.as_fd(), node))
         .unwrap_or(false)
 }

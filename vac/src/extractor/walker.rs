@@ -253,7 +253,9 @@ impl<'s, 'w> Walker<'s, 'w> {
     fn check(&mut self, directory: &OpenDirectory<'s>, node: &Node) -> Result<bool, ExtractError> {
         let limits = &self.session.options.limits;
         let name = node.metadata().checked_name().map_err(ReadError::from)?;
-        if self.selection.has_patterns() && !self.selection.keeps(&directory.path_of(name)) {
+        if self.selection.has_patterns()
+            && !self.selection.keeps(&directory.path_of(name), node.is_directory())
+        {
             return Ok(false);
         }
         let length = (directory.path.len() + 1 + name.len()) as u64;

@@ -5,12 +5,15 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
+use vac::extractor::{ExtractOptions, Selection, restore};
 use vac::format::FileKind;
 use vac::reader::{Archive, Node, Piece, ReadError};
 use venti_proto::hash_tree::HashTreeWriter;
 use venti_proto::{BlockBatch, BlockType, Entry, Score, zero_truncated_len};
 
+use crate::round_trip::Heard;
 use crate::support::{golden, store_of, untar};
 
 /// What of a file the original keeps on Unix.
@@ -124,6 +127,68 @@ fn assert_same(label: &str, archive: &mut Tree, files: &Tree) {
     }
     let kept = files.keys().filter(|path| !lost(path)).count();
     assert_eq!(archive.len(), kept, "{label}: names");
+}
+
+#[test]
+fn the_extractor_restores_archives_of_the_original() {
+    let Some(golden) = golden() else { return };
+    let place = tempfile::tempdir().unwrap();
+    untar(&golden.join("vac/basic.tar.gz"), &place.path().join("expected"));
+    let store = store_of(&golden.join("vac/blocks.gz"));
+    for label in ["basic.8k", "basic.1k", "basic.512"] {
+        let score = fs::read_to_string(golden.join("vac").join(format!("{label}.vac"))).unwrap();
+        let archive = Archive::open(store.clone(), score.trim().parse().unwrap()).unwrap();
+        let (heard, stop) = (Heard::default(), AtomicBool::new(false));
+        let (target, everything) = (place.path().join(label), Selection::everything());
+        let options = ExtractOptions::default();
+        let restored = restore(archive.root(), &target, &everything, &options, &heard, &stop);
+        // The one link with a target of more than 8 bytes was cut, and that is said.
+        let problems = heard.0.into_inner();
+        assert_eq!(
+            problems,
+            ["basic/link: the archive does not have the whole target of the link"]
+        );
+        assert_eq!(restored.unwrap().exit_code(), 3);
+        let [mut found, mut expected] = [Tree::new(), Tree::new()];
+        tree_of_files(&target, b"", &mut found);
+        tree_of_files(&place.path().join("expected"), b"", &mut expected);
+        expected.remove(&b"/basic/link"[..]);
+        assert_same(label, &mut found, &expected);
+    }
+}
+
+/// The test that is always run: metadata and small files of an archive of the original, whose
+/// larger blocks are left out.
+#[test]
+fn a_small_copy_of_a_golden_archive_lists_as_it_did() {
+    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let store = store_of(&testdata.join("basic.8k.small.gz"));
+    let score = fs::read_to_string(testdata.join("basic.8k.vac")).unwrap();
+    let archive = Archive::open(store, score.trim().parse().unwrap()).unwrap();
+    let mut listing = String::new();
+    let mut directories = vec![(String::new(), archive.root().clone())];
+    while let Some((path, directory)) = directories.pop() {
+        for child in directory.all_children().unwrap() {
+            let name = String::from_utf8_lossy(child.metadata().checked_name().unwrap());
+            let path = format!("{path}/{name}");
+            let (metadata, content) = (child.metadata(), child.content());
+            listing += &format!(
+                "{path} {:o} {} {} {} {}\n",
+                metadata.mode.0, metadata.modified, content.size, content.depth, content.score
+            );
+            if child.is_directory() {
+                directories.push((path, child));
+            }
+        }
+    }
+    let mut lines: Vec<_> = listing.lines().collect();
+    lines.sort_unstable();
+    let expected = fs::read_to_string(testdata.join("basic.8k.listing")).unwrap();
+    assert!(lines.join("\n") + "\n" == expected, "{listing}");
+    let deep = archive.root().walk(b"basic/a/b/c/d/deep.txt").unwrap().unwrap();
+    let mut content = [0; 16];
+    let length = deep.read_at(0, &mut content).unwrap();
+    assert_eq!(length as u64, deep.size());
 }
 
 #[test]

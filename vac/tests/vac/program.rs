@@ -1,7 +1,8 @@
 //! The program unvac as a person runs it.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -149,6 +150,49 @@ fn what_goes_wrong_has_its_words_and_exit_code() {
         .output()
         .unwrap();
     assert_eq!(nowhere.status.code(), Some(10), "{}", text(&nowhere.stderr));
+}
+
+#[test]
+fn others_than_the_superuser_get_what_they_may() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only the superuser can become somebody else");
+        return;
+    }
+    let desk = Desk::new();
+    let tree = desk.path("tree");
+    std::os::unix::fs::chown(tree.join("hello"), Some(1), Some(1)).unwrap();
+    fs::set_permissions(tree.join("hello"), fs::Permissions::from_mode(0o4755)).unwrap();
+    let pipe = rustix::fs::Mode::from_raw_mode(0o600);
+    let null = rustix::fs::makedev(1, 3);
+    let character = rustix::fs::FileType::CharacterDevice;
+    rustix::fs::mknodat(rustix::fs::CWD, tree.join("null"), character, pipe, null).unwrap();
+    let made = Command::new(env!("CARGO_BIN_EXE_vac"))
+        .args(["-h", "./store", "-f", "other.vac", "tree"])
+        .current_dir(desk.place.path())
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let opened = Command::new("chmod")
+        .args(["-R", "a+rwX", "."])
+        .current_dir(desk.place.path())
+        .status()
+        .unwrap();
+    assert!(opened.success());
+    fs::set_permissions(desk.place.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_unvac"))
+        .args(["-h", "./store", "-C", "out", "other.vac"])
+        .current_dir(desk.place.path())
+        .uid(65_534)
+        .gid(65_534)
+        .output()
+        .unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("tree/null: make it"), "{said}");
+    assert!(said.contains("files belong to you and not to their owners"), "{said}");
+    let hello = fs::metadata(desk.path("out/tree/hello")).unwrap();
+    assert_eq!((hello.uid(), hello.mode() & 0o7777), (65_534, 0o755), "never set-uid as another");
+    assert_eq!(fs::read(desk.path("out/tree/hello")).unwrap(), b"hello\n");
 }
 
 #[test]

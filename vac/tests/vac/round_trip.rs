@@ -295,6 +295,50 @@ fn differences_are_written_and_nothing_else() {
 }
 
 #[test]
+fn what_is_in_the_way_is_replaced_if_the_rest_may_be_removed() {
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.tree().join("directory")).unwrap();
+    fs::write(fixture.tree().join("directory/file"), b"x").unwrap();
+    fs::write(fixture.tree().join("file"), b"x").unwrap();
+    symlink("file", fixture.tree().join("link")).unwrap();
+    let archive = fixture.archive();
+    let top = fixture.target().join("tree");
+    for kind in ["file", "link"] {
+        fs::create_dir_all(top.join(kind).join("below")).unwrap();
+        fs::write(top.join(kind).join("below/file"), b"old").unwrap();
+    }
+    symlink("/", top.join("directory")).unwrap();
+    let (summary, problems) = fixture.try_restore(&archive, &ExtractOptions::default());
+    assert_eq!((summary.exit_code(), problems.len()), (3, 3), "{problems:?}");
+    let options = ExtractOptions { delete: true, ..ExtractOptions::default() };
+    fixture.restore(&archive, &options);
+    assert_eq!(snapshot(&fixture.tree()), snapshot(&top));
+}
+
+#[test]
+fn unchanged_blocks_of_a_large_file_are_not_read_again() {
+    let fixture = Fixture::new();
+    let content: Vec<u8> = (0..200_000u32).flat_map(u32::to_be_bytes).collect();
+    fs::write(fixture.tree().join("large"), &content).unwrap();
+    let archive = fixture.archive();
+    fixture.restore(&archive, &ExtractOptions::default());
+    let restored = fixture.target().join("tree/large");
+    let file = File::options().write(true).open(&restored).unwrap();
+    file.write_all_at(b"changed", 100_000).unwrap();
+    // Only the pointer blocks and the changed block are there now.
+    let changed = 100_000 / 8192;
+    for (number, block) in content.chunks(8192).enumerate() {
+        if number != changed {
+            let score = venti_proto::Score::of(block);
+            fixture.store.forget(&BlockRequest { score, block_type: BlockType::DATA });
+        }
+    }
+    let options = ExtractOptions { differences: true, ..ExtractOptions::default() };
+    fixture.restore(&archive, &options);
+    assert!(fs::read(&restored).unwrap() == content);
+}
+
+#[test]
 fn what_a_pattern_excludes_is_not_restored_and_not_removed() {
     let fixture = Fixture::new();
     fs::write(fixture.tree().join("a.keep"), b"new").unwrap();

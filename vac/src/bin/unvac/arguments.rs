@@ -100,6 +100,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "GLOB")]
     pub(crate) exclude: Vec<String>,
 
+    /// Restore only what matches GLOB, with all that is below it
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) include: Vec<String>,
+
     /// Which record of owners counts
     #[arg(long, value_name = "WHICH", default_value = "numbers")]
     pub(crate) owners: OwnersOption,

@@ -70,12 +70,9 @@ fn open_and_run(
 ) -> Result<u8, Failure> {
     let name = arguments.archive.as_deref().unwrap_or_default();
     let score = score::parse(name).map_err(with_code(USAGE))?;
-    let mut patterns = Patterns::default();
-    for glob in &arguments.exclude {
-        patterns.exclude_glob(glob).map_err(|error| (error.into(), USAGE))?;
-    }
+    let (excluded, included) = (patterns(&arguments.exclude)?, patterns(&arguments.include)?);
     let paths = arguments.files.iter().map(|file| file.as_bytes());
-    let selection = Selection::new(paths, patterns);
+    let selection = Selection::new(paths, excluded).only(included);
     let connections = usize::from(arguments.connections);
     let options = OpenOptions { access: Access::Read, connections };
     let opened = store::open(arguments.store.as_deref(), options).map_err(|error| {
@@ -89,6 +86,14 @@ fn open_and_run(
     drop(archive);
     opened.close().map_err(|error| (error.into(), FAILED))?;
     done
+}
+
+fn patterns(globs: &[String]) -> Result<Patterns, Failure> {
+    let mut patterns = Patterns::default();
+    for glob in globs {
+        patterns.exclude_glob(glob).map_err(|error| (error.into(), USAGE))?;
+    }
+    Ok(patterns)
 }
 
 fn run_on(
