@@ -8,6 +8,7 @@ mod crashes;
 mod damage;
 mod faults;
 mod gate;
+mod golden;
 mod model;
 mod read_only;
 mod recovery_rows;
