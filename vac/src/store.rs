@@ -14,6 +14,10 @@ use venti_proto::{BlockStore, StoreError};
 
 use crate::walk::{Attributes, Identity};
 
+/// Bytes that an embedded store may keep in memory: enough for a run that goes through the log
+/// in order, as archiving and restoring do, and little beside what a tree of millions takes.
+const MEMORY: u64 = 64 << 20;
+
 /// What the store is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -152,8 +156,8 @@ fn open_directory(path: &Path, access: Access) -> Result<OpenedStore, OpenStoreE
         let error = OpenError::NotAStore { detail };
         return Err(OpenStoreError::Open { path: path.to_owned(), error });
     }
-    let options =
-        StoreOptions { create, read_only: access == Access::Read, ..StoreOptions::default() };
+    let read_only = access == Access::Read;
+    let options = StoreOptions { create, read_only, memory: MEMORY, ..StoreOptions::default() };
     let open_error = |error| OpenStoreError::Open { path: path.to_owned(), error };
     let store = Store::open_path(path, options).map_err(open_error)?;
     let directory = File::open(path).map_err(path_error)?;

@@ -3,16 +3,20 @@
 use std::cmp::Ordering;
 use std::ffi::CStr;
 
-/// Names in one buffer: a directory of two million names costs their bytes and four more each.
+/// Names in one buffer: a directory of two million names costs their bytes and seven more each.
 #[derive(Debug, Default)]
 pub struct NameList {
-    /// The names one after another, each ended by a zero byte.
+    /// The names one after another, each after its length ([`LENGTH_SIZE`] bytes) and ended by a
+    /// zero byte. Comparing two names would else mean looking for the end of both first.
     bytes: Vec<u8>,
-    /// Where each name starts in `bytes`, in the order of the list.
+    /// Where the length of each name starts in `bytes`, in the order of the list.
     starts: Vec<u32>,
 }
 
-/// More bytes of names in one directory than a [`NameList`] holds (4 GiB).
+/// Bytes of a length: `readdir` has no more for a whole entry.
+const LENGTH_SIZE: usize = 2;
+
+/// More bytes of names in one directory than a [`NameList`] holds (4 GiB), or a name of 64 KiB.
 #[derive(Debug)]
 pub struct TooManyNames;
 
@@ -20,9 +24,11 @@ impl NameList {
     /// Appends a name.
     ///
     /// # Errors
-    /// [`TooManyNames`] once the names take 4 GiB.
+    /// [`TooManyNames`] once the names take 4 GiB, or if one has 64 KiB.
     pub fn push(&mut self, name: &CStr) -> Result<(), TooManyNames> {
         let start = u32::try_from(self.bytes.len()).map_err(|_| TooManyNames)?;
+        let length = u16::try_from(name.count_bytes()).map_err(|_| TooManyNames)?;
+        self.bytes.extend_from_slice(&length.to_be_bytes());
         self.bytes.extend_from_slice(name.to_bytes_with_nul());
         self.starts.push(start);
         Ok(())
@@ -38,7 +44,7 @@ impl NameList {
     #[must_use]
     pub fn get(&self, position: usize) -> Option<&CStr> {
         let start = *self.starts.get(position)? as usize;
-        CStr::from_bytes_until_nul(&self.bytes[start..]).ok()
+        CStr::from_bytes_until_nul(&self.bytes[start + LENGTH_SIZE..]).ok()
     }
 
     /// How many names.
@@ -61,7 +67,9 @@ impl NameList {
 }
 
 fn name_at(bytes: &[u8], start: u32) -> &[u8] {
-    CStr::from_bytes_until_nul(&bytes[start as usize..]).map_or(&[], CStr::to_bytes)
+    let entry = &bytes[start as usize..];
+    let Some((length, names)) = entry.split_first_chunk::<LENGTH_SIZE>() else { return &[] };
+    &names[..usize::from(u16::from_be_bytes(*length))]
 }
 
 #[cfg(test)]
@@ -78,5 +86,16 @@ mod tests {
         let sorted: Vec<_> = (0..names.len()).filter_map(|i| names.get(i)).collect();
         assert_eq!(sorted, [c"", c"a", c"a/x", c"b", c"\xff\xfe"]);
         assert_eq!(names.get(5), None);
+    }
+
+    #[test]
+    fn a_name_whose_length_does_not_fit_is_refused() {
+        let mut names = NameList::default();
+        let name = |length| std::ffi::CString::new(vec![b'x'; length]).unwrap();
+        names.push(&name(65_535)).unwrap();
+        assert!(names.push(&name(65_536)).is_err());
+        names.sort_by(Ord::cmp);
+        assert_eq!(names.len(), 1);
+        assert_eq!(names.get(0).map(CStr::count_bytes), Some(65_535));
     }
 }
