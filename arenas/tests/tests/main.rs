@@ -4,6 +4,7 @@
 
 mod basics;
 mod collisions;
+mod concurrent;
 mod crashes;
 mod damage;
 mod faults;
