@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
+use venti_proto::StoreError;
+
 use super::{ExtractError, ExtractOptions, Severity};
 use crate::format::FileKind;
 use crate::reader::Node;
@@ -95,6 +97,12 @@ impl Session<'_> {
         };
         counter.fetch_add(1, Relaxed);
         self.observer.problem(path, error);
+        // Without a server every other file would fail in the same way, one after another.
+        if let ExtractError::Read(error) = error
+            && matches!(error.store(), Some(StoreError::Connection { .. }))
+        {
+            self.stop.store(true, Relaxed);
+        }
     }
 
     pub(super) fn check(&self, path: &[u8], result: Result<(), ExtractError>) {

@@ -13,6 +13,7 @@ use super::ordered::{Visitor, visit};
 use super::{ExtractError, ExtractOptions, Limits, Selection, compare, place};
 use crate::format::FileKind;
 use crate::reader::Node;
+use crate::walk::Extended;
 
 /// How a file of the directory is not that of the archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub enum Difference {
     Owner,
     /// The time of the last modification is not the same.
     Time,
+    /// Extended attributes are not the same: ACLs, capabilities and labels too.
+    Attributes,
 }
 
 impl Difference {
@@ -45,6 +48,7 @@ impl Difference {
             Difference::Permissions => "permissions",
             Difference::Owner => "owner",
             Difference::Time => "time",
+            Difference::Attributes => "attributes",
         }
     }
 }
@@ -181,6 +185,9 @@ impl Comparison<'_> {
         if self.options.times && (stat.st_mtime != modified.seconds || !nanoseconds) {
             found.push(Difference::Time);
         }
+        if self.options.attributes && !same_attributes(parent, name, node) {
+            found.push(Difference::Attributes);
+        }
         found
     }
 }
@@ -189,4 +196,13 @@ fn same_file(parent: &OwnedFd, name: &CString, node: &Node) -> bool {
     compare::open_regular(parent.as_fd(), name)
         .and_then(|file| compare::same_content(file.as_fd(), node))
         .unwrap_or(false)
+}
+
+/// Compares names and values; archives that have no attributes say nothing.
+fn same_attributes(parent: &OwnedFd, name: &CString, node: &Node) -> bool {
+    let Ok(Some(unix)) = node.unix() else { return true };
+    let mut wanted: Vec<_> =
+        unix.xattrs.iter().map(|x| (x.name.clone(), x.value.clone())).collect();
+    wanted.sort_unstable();
+    Extended::of_child(parent, name, &mut Vec::new()).attributes == wanted
 }

@@ -196,6 +196,62 @@ fn others_than_the_superuser_get_what_they_may() {
 }
 
 #[test]
+fn a_full_disk_leaves_no_short_file() {
+    let desk = Desk::new();
+    let full = desk.path("full");
+    fs::create_dir(&full).unwrap();
+    let mount = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=64k", "none"])
+        .arg(&full)
+        .stderr(std::process::Stdio::null())
+        .status();
+    if !mount.is_ok_and(|status| status.success()) {
+        println!("skipped: only the superuser can mount a small file system");
+        return;
+    }
+    let output = desk.unvac(&["-C", "full", "tree.vac"]);
+    let large_is_there = full.join("tree/d/large").exists();
+    let hello = fs::read(full.join("tree/hello"));
+    assert!(Command::new("umount").arg(&full).status().unwrap().success());
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("tree/d/large: "), "{said}");
+    assert!(!large_is_there);
+    assert_eq!(hello.unwrap(), b"hello\n", "smaller files are restored");
+}
+
+#[test]
+fn an_interrupted_restore_is_completed_by_another_one() {
+    let desk = Desk::new();
+    for number in 0..3000 {
+        fs::write(desk.path("tree/d").join(format!("f{number}")), format!("{number}")).unwrap();
+    }
+    let made = Command::new(env!("CARGO_BIN_EXE_vac"))
+        .args(["-h", "./store", "-f", "many.vac", "tree"])
+        .current_dir(desk.place.path())
+        .output()
+        .unwrap();
+    assert!(made.status.success());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_unvac"))
+        .args(["-h", "./store", "-C", "out", "many.vac"])
+        .current_dir(desk.place.path())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    while child.try_wait().unwrap().is_none() && !desk.path("out/tree/d").exists() {
+        std::thread::yield_now();
+    }
+    let process = rustix::process::Pid::from_child(&child);
+    // It may have ended already: then there is nothing to interrupt.
+    let sent = rustix::process::kill_process(process, rustix::process::Signal::INT);
+    let code = child.wait().unwrap().code();
+    assert!(code == Some(130) || code == Some(0) || sent.is_err(), "{code:?}");
+    let completed = desk.unvac(&["-d", "--delete", "-C", "out", "many.vac"]);
+    assert_eq!(completed.status.code(), Some(0), "{}", text(&completed.stderr));
+    assert_same_trees(&desk.path("tree"), &desk.path("out/tree"));
+}
+
+#[test]
 fn json_lines_parse_and_end_with_a_summary() {
     let desk = Desk::new();
     let output = desk.unvac(&["--json", "-v", "-C", "out", "tree.vac"]);

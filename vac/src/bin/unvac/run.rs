@@ -2,6 +2,7 @@
 
 use std::io::{BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -26,6 +27,8 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 /// Something is missing or differs.
 const INCOMPLETE: u8 = 3;
+/// The target may not be written to.
+const NOT_ALLOWED: u8 = 12;
 const INTERRUPTED: u8 = 130;
 
 /// Runs the program and returns its exit code.
@@ -88,6 +91,17 @@ fn open_and_run(
     done
 }
 
+/// An error of the directory that was named, and its exit code.
+fn of_target(error: ExtractError, target: &Path) -> Failure {
+    use rustix::io::Errno;
+    let denied = matches!(
+        error,
+        ExtractError::System { errno: Errno::ACCESS | Errno::PERM | Errno::ROFS, .. }
+    );
+    let code = if denied { NOT_ALLOWED } else { FAILED };
+    (anyhow::Error::from(error).context(target.display().to_string()), code)
+}
+
 fn patterns(globs: &[String]) -> Result<Patterns, Failure> {
     let mut patterns = Patterns::default();
     for glob in globs {
@@ -112,8 +126,7 @@ fn run_on(
     let (root, target) = (archive.root(), &arguments.directory);
     let options = arguments.options();
     let summary = restore(root, target, selection, &options, reporter, stop)
-        .with_context(|| format!("{}", target.display()))
-        .map_err(with_code(FAILED))?;
+        .map_err(|error| of_target(error, target))?;
     reporter.summary(&summary, arguments.statistics);
     Ok(summary.exit_code())
 }
@@ -166,8 +179,7 @@ fn compare(
     let options = arguments.options();
     let target = &arguments.directory;
     verify(archive.root(), target, selection, &options, &mut tell, &mut problem)
-        .with_context(|| format!("{}", target.display()))
-        .map_err(with_code(FAILED))?;
+        .map_err(|error| of_target(error, target))?;
     Ok(match reporter.exit_code() {
         0 if differs => INCOMPLETE,
         code => code,
