@@ -8,5 +8,6 @@ pub mod archiver;
 pub mod extractor;
 pub mod format;
 pub mod reader;
+pub mod selftest;
 pub mod store;
 pub mod walk;

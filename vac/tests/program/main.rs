@@ -271,6 +271,18 @@ fn interrupting_leaves_no_score() {
 }
 
 #[test]
+fn the_selftest_prints_a_table() {
+    let place = Place::new();
+    let output = place.command(&["selftest", "."]).output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{table}");
+    assert!(table.lines().any(|l| l.split_whitespace().eq(["symbolic", "link", "yes", "yes"])));
+    assert!(table.lines().count() > 25);
+    let nowhere = place.command(&["selftest", "nowhere"]).output().unwrap();
+    assert_eq!(nowhere.status.code(), Some(1));
+}
+
+#[test]
 fn manual_and_completions_are_made_from_the_options() {
     let place = Place::new();
     for (what, expected) in [

@@ -20,7 +20,10 @@ use clap::{Parser, ValueEnum};
     name = "vac",
     version,
     disable_help_flag = true,
-    after_long_help = EXAMPLES
+    after_long_help = EXAMPLES,
+    disable_help_subcommand = true,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
 )]
 pub(crate) struct Arguments {
     /// Files and directories to be archived
@@ -162,6 +165,22 @@ pub(crate) struct Arguments {
     /// Print help
     #[arg(long, action = clap::ArgAction::Help)]
     help: (),
+
+    #[command(subcommand)]
+    pub(crate) task: Option<Task>,
+}
+
+/// What vac does beside archiving.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Task {
+    /// Make one of everything in DIRECTORY, archive and restore it, and show what came back
+    ///
+    /// To archive a file of this name say ./selftest.
+    #[command(disable_help_flag = true)]
+    Selftest {
+        /// Where to make the files; they are removed in the end
+        directory: PathBuf,
+    },
 }
 
 /// What is made from the definitions in this file.

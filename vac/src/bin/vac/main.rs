@@ -6,6 +6,7 @@ mod memory;
 mod report;
 mod run;
 mod score_file;
+mod selftest;
 mod streams;
 
 use std::process::ExitCode;
@@ -18,6 +19,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(what) = arguments.generate {
         return generate(what);
+    }
+    if let Some(arguments::Task::Selftest { directory }) = &arguments.task {
+        return ExitCode::from(selftest::selftest(directory));
     }
     ExitCode::from(run::run(&arguments))
 }
