@@ -37,6 +37,8 @@ const GRACE: Duration = Duration::from_millis(200);
 const LINGER: Duration = Duration::from_secs(1);
 /// Reads that go to the store together.
 const SLICE: usize = 64;
+/// Bytes of replies made at once for a client that was slow to take the last ones, or is new.
+const LEAST_ROOM: usize = 64 << 10;
 /// Bytes that are still received once the server is ending: what a socket's buffer holds.
 const DRAIN: usize = 8 << 20;
 /// How long an ending server waits for what is under way already.
@@ -65,6 +67,9 @@ pub(crate) struct Connection {
     deadline: Option<Instant>,
     /// Bytes of a usual reply to a read, to judge how many reads fill the reply buffer.
     usual_reply: usize,
+    /// Bytes of replies to make before they are sent: more for a client that takes them at once,
+    /// so that many slow ones do not keep much.
+    room: usize,
     /// Bytes received since the server is ending.
     drained: usize,
 }
@@ -103,6 +108,7 @@ impl Connection {
             last,
             deadline: Some(Instant::now() + shared.limits.hello_timeout),
             usual_reply: 8 << 10,
+            room: LEAST_ROOM,
             drained: 0,
             shared,
         }
@@ -168,6 +174,7 @@ impl Connection {
         let mut turn = self.begin_turn().await?;
         loop {
             if !self.send(&mut turn).await? {
+                self.room = LEAST_ROOM;
                 self.keep(&turn)?;
                 drop(turn);
                 self.send_unsent().await?;
@@ -274,11 +281,11 @@ impl Connection {
     /// there is no whole request.
     async fn serve_window(&mut self, turn: &mut Turn) -> Result<bool, Ended> {
         let Buffers { receive, reply } = &mut *turn.lease;
-        let mut input = &receive[turn.start..turn.end];
-        let before = input.len();
+        let received = &receive[turn.start..turn.end];
         let session = match &mut self.talk {
             Talk::Requests(session) => session,
             Talk::Hello(handshake) => {
+                let mut input = received;
                 let session = handshake.receive(&mut input, reply).map_err(Ended::Violation)?;
                 turn.start = turn.end - input.len();
                 let progress = session.is_some();
@@ -290,10 +297,10 @@ impl Connection {
             }
         };
         let limit = usize::from(self.shared.limits.max_requests);
-        let mut window = Window::take(session, &mut input, limit, reply);
+        let (mut window, taken) = Window::take(session, received, limit, reply);
         let responder = session.responder();
-        let progress = input.len() < before || window.last.is_some();
-        turn.start = turn.end - input.len();
+        let progress = taken > 0 || window.last.is_some();
+        turn.start += taken;
         self.note_progress(progress, turn.start < turn.end);
         if window.needs_store() {
             let shared = Arc::clone(&self.shared);
@@ -301,7 +308,8 @@ impl Connection {
                 .work(|engine| window.write_and_probe(engine, &responder, &shared.metrics, reply))
                 .await;
         }
-        self.reads.append(&mut window.reads);
+        // The next one last: they are taken from the end.
+        self.reads = std::mem::take(&mut window.reads);
         self.reads.reverse();
         self.sync = window.sync;
         self.roots.append(&mut window.roots);
@@ -324,8 +332,9 @@ impl Connection {
     /// Reads as many of the blocks asked for as fill the reply buffer.
     async fn answer_reads(&mut self, turn: &mut Turn) {
         let Talk::Requests(session) = &self.talk else { return };
-        let room = usize::try_from(self.shared.limits.max_reply_bytes.0).unwrap_or(usize::MAX);
-        let count = (room / self.usual_reply.max(1)).clamp(1, SLICE).min(self.reads.len());
+        let most = usize::try_from(self.shared.limits.max_reply_bytes.0).unwrap_or(usize::MAX);
+        let count = (self.room / self.usual_reply.max(1)).clamp(1, SLICE).min(self.reads.len());
+        self.room = (self.room * 2).min(most);
         let mut slice = self.reads.split_off(self.reads.len() - count);
         slice.reverse();
         let responder = session.responder();

@@ -6,12 +6,17 @@
 //! everything that the connection sent before it. Replies may come in any order by tag.
 
 use arenas::UnverifiedBlock;
+use venti_proto::message::MAX_MESSAGE_SIZE;
 use venti_proto::roots::RootRequest;
 use venti_proto::session::{Request, Responder, ServerSession, SessionError};
 use venti_proto::{BlockRequest, Score, StoreError, Tag};
 
 use crate::server::engine::Engine;
 use crate::server::metrics::Metrics;
+
+/// Received bytes that a session sees at once, and bytes of replies after which it sees no more:
+/// more than any message has.
+const PIECE: usize = 2 * MAX_MESSAGE_SIZE;
 
 /// A read that waits for its turn: small, so that a client that takes no replies costs little.
 #[derive(Clone, Copy, Debug)]
@@ -45,37 +50,31 @@ pub(crate) struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    /// Takes requests off the front of `input`, at most `limit`. Those that need no store are
-    /// answered to `reply` on the way.
+    /// Takes requests off the front of `received`, at most `limit`, and says how many bytes they
+    /// had. Those that need no store are answered to `reply` on the way.
+    ///
+    /// Such an answer may be much longer than its request. So the session sees the next piece of
+    /// what was received only while the replies are short.
     pub(crate) fn take(
         session: &mut ServerSession,
-        input: &mut &'a [u8],
+        received: &'a [u8],
         limit: usize,
         reply: &mut Vec<u8>,
-    ) -> Window<'a> {
+    ) -> (Window<'a>, usize) {
         let mut window = Window::default();
-        while window.writes.len() + window.probes.len() + window.reads.len() < limit {
-            match session.next_request(input, reply) {
-                Ok(Some(Request::Write { tag, block_type, data })) => {
-                    window.writes.push(UnverifiedBlock { block_type, data });
-                    window.write_tags.push(tag);
+        let (mut taken, mut end) = (0, received.len().min(PIECE));
+        while window.len() < limit {
+            let mut input = &received[taken..end];
+            let next = session.next_request(&mut input, reply);
+            taken = end - input.len();
+            match next {
+                Ok(Some(request)) => {
+                    if window.add(request) {
+                        break;
+                    }
                 }
-                Ok(Some(Request::Read { tag, block, count })) => {
-                    let reads = if count == 0 { &mut window.probes } else { &mut window.reads };
-                    reads.push(PendingRead { tag, block, count });
-                }
-                Ok(Some(Request::Sync { tag })) => {
-                    window.sync = Some(tag);
-                    break;
-                }
-                Ok(Some(Request::Roots { tag, request })) => {
-                    window.roots.push((tag, request));
-                    // A root is recorded after what was written before it.
-                    break;
-                }
-                Ok(Some(Request::Goodbye)) => {
-                    window.last = Some(LastRequest::Goodbye);
-                    break;
+                Ok(None) if end < received.len() && reply.len() < PIECE => {
+                    end = received.len().min(taken + PIECE);
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -84,7 +83,33 @@ impl<'a> Window<'a> {
                 }
             }
         }
-        window
+        (window, taken)
+    }
+
+    /// Requests in it that the store has to answer.
+    fn len(&self) -> usize {
+        self.writes.len() + self.probes.len() + self.reads.len()
+    }
+
+    /// Adds a request; true if it must be the last one.
+    fn add(&mut self, request: Request<'a>) -> bool {
+        match request {
+            Request::Write { tag, block_type, data } => {
+                self.writes.push(UnverifiedBlock { block_type, data });
+                self.write_tags.push(tag);
+                return false;
+            }
+            Request::Read { tag, block, count } => {
+                let reads = if count == 0 { &mut self.probes } else { &mut self.reads };
+                reads.push(PendingRead { tag, block, count });
+                return false;
+            }
+            Request::Sync { tag } => self.sync = Some(tag),
+            // A root is recorded after what was written before it.
+            Request::Roots { tag, request } => self.roots.push((tag, request)),
+            Request::Goodbye => self.last = Some(LastRequest::Goodbye),
+        }
+        true
     }
 
     /// Whether there is something to do that needs the store at once.
@@ -171,4 +196,53 @@ pub(crate) fn read_blocks(
     metrics.errors.inc_by(errors);
     metrics.reads.inc_by(reads.len() as u64);
     metrics.read.inc_by(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use venti_proto::Version;
+    use venti_proto::session::ServerHandshake;
+
+    /// A session of version 04.
+    fn session() -> ServerSession {
+        let mut output = Vec::new();
+        let mut handshake = ServerHandshake::new(&Version::ALL, &mut output);
+        let hello = [0, 0, 0, 12, 4, 0, 0, 2, b'0', b'4', 0, 1, b'u', 0, 0, 0];
+        let start = [&b"venti-04-x\n"[..], &hello].concat();
+        handshake.receive(&mut &start[..], &mut output).unwrap().unwrap()
+    }
+
+    #[test]
+    fn answers_that_are_longer_than_their_requests_do_not_pile_up() {
+        let mut session = session();
+        // Reads that end inside their score: six bytes each, and a sentence in return.
+        let received = [0, 0, 0, 2, 12, 7].repeat(200_000);
+        let (mut taken, mut rounds) = (0, 0);
+        while taken < received.len() {
+            let mut reply = Vec::new();
+            let (window, more) = Window::take(&mut session, &received[taken..], 256, &mut reply);
+            assert!(more > 0 && window.len() == 0 && window.last.is_none());
+            assert!(reply.len() < 40 * PIECE, "{}", reply.len());
+            taken += more;
+            rounds += 1;
+        }
+        assert!(rounds > 1 && taken == received.len());
+    }
+
+    #[test]
+    fn a_window_ends_with_a_sync_and_with_the_limit() {
+        let mut session = session();
+        let write = |tag| [&[0, 0, 0, 7, 14, tag, 13, 0, 0, 0][..], b"x"].concat();
+        let sync = [0, 0, 0, 2, 16, 9];
+        let received = [write(1), write(2), sync.to_vec(), write(3), vec![0, 0]].concat();
+        let mut reply = Vec::new();
+        let (window, taken) = Window::take(&mut session, &received, 256, &mut reply);
+        assert_eq!((window.writes.len(), window.sync, taken), (2, Some(Tag(9)), 28));
+        let (window, more) = Window::take(&mut session, &received[taken..], 1, &mut reply);
+        assert_eq!((window.writes.len(), window.sync, more), (1, None, 11));
+        let (window, more) = Window::take(&mut session, &received[taken + more..], 1, &mut reply);
+        assert_eq!((window.writes.len(), more), (0, 0));
+        assert!(reply.is_empty());
+    }
 }
