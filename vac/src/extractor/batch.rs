@@ -71,7 +71,7 @@ fn needs_content(node: &Node) -> bool {
 /// Makes one file from its block and reports what goes wrong.
 fn make(session: &Session<'_>, task: &Task<'_>, block: Result<&[u8], StoreError>) {
     let path = task.path();
-    session.entry(&path, &task.node);
+    session.observer.entry(&path, &task.node);
     session.check(&path, make_one(session, task, &path, block));
 }
 
@@ -116,7 +116,9 @@ fn make_one(
             attributes::apply_named(session, parent, construction.current(), path, node);
         }
     }
-    construction.finish(session.options.delete)
+    construction.finish(session.options.delete)?;
+    session.made(node);
+    Ok(())
 }
 
 /// Makes a regular file, and says which mode it has if that is known.
@@ -129,7 +131,7 @@ pub(super) fn create(
     let owner = session.owners.of(node.metadata(), session.options.owners);
     // Nobody who may not read the file in the end may read it before it has its owner.
     let owned = owner == (None, None) || owner.0.zip(owner.1) == session.new_file_owner;
-    let direct = session.options.umask_cleared && owned && permissions & !0o777 == 0;
+    let direct = session.options.cleared_umask.is_some() && owned && permissions & !0o777 == 0;
     let mode = if direct { permissions } else { 0o600 };
     let file = construction.make("make the file", |at, name| place::create_new(at, name, mode))?;
     Ok((file, direct.then_some(mode)))

@@ -23,7 +23,7 @@ pub(super) fn make(session: &Session<'_>, task: &Task<'_>) {
         return;
     }
     let path = task.path();
-    session.entry(&path, &task.node);
+    session.observer.entry(&path, &task.node);
     session.check(&path, make_one(session, task, &path));
 }
 
@@ -43,7 +43,9 @@ fn make_one(session: &Session<'_>, task: &Task<'_>, path: &[u8]) -> Result<(), E
     let old = if old { compare::open_regular(parent, &name).ok() } else { None };
     write_content(session, file.as_fd(), node, old.as_ref().map(AsFd::as_fd))?;
     attributes::apply_open(session, file.as_fd(), path, node, mode);
-    construction.finish(session.options.delete)
+    construction.finish(session.options.delete)?;
+    session.made(node);
+    Ok(())
 }
 
 fn write_content(

@@ -113,7 +113,8 @@ fn link(
         linkat(&above, first_name.as_c_str(), at, name, AtFlags::empty())
     })?;
     construction.finish(session.options.delete)?;
-    session.entry(path, &task.node);
+    session.observer.entry(path, &task.node);
+    session.made(&task.node);
     Ok(())
 }
 

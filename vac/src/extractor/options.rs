@@ -50,8 +50,9 @@ pub struct ExtractOptions {
     pub special: bool,
     /// Set extended attributes and inode flags.
     pub attributes: bool,
-    /// The process has no umask: files get their mode when they are made.
-    pub umask_cleared: bool,
+    /// Set if the process has no umask any more, to what it was: then files get their mode when
+    /// they are made.
+    pub cleared_umask: Option<u32>,
     /// Threads that read and write files.
     pub workers: usize,
     /// Bounds.
@@ -67,7 +68,7 @@ impl Default for ExtractOptions {
             times: true,
             special: true,
             attributes: true,
-            umask_cleared: false,
+            cleared_umask: None,
             workers: 3,
             limits: Limits::default(),
         }

@@ -35,7 +35,8 @@ pub fn restore(
 ) -> Result<Summary, ExtractError> {
     let path = CString::new(target.as_os_str().as_bytes())
         .map_err(|_| ExtractError::system("open the target")(Errno::INVAL))?;
-    match mkdir(path.as_c_str(), Mode::from_raw_mode(0o777)) {
+    let mode = 0o777 & !options.cleared_umask.unwrap_or(0);
+    match mkdir(path.as_c_str(), Mode::from_raw_mode(mode)) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(errno) => return Err(ExtractError::system("make the target")(errno)),
     }

@@ -111,13 +111,13 @@ impl Session<'_> {
         }
     }
 
-    pub(super) fn entry(&self, path: &[u8], node: &Node) {
+    /// Counts what was made.
+    pub(super) fn made(&self, node: &Node) {
         let counter = match node.kind() {
             FileKind::Directory => &self.counts.directories,
             _ => &self.counts.files,
         };
         counter.fetch_add(1, Relaxed);
-        self.observer.entry(path, node);
     }
 
     pub(super) fn wrote(&self, bytes: u64) {

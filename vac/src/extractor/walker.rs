@@ -117,14 +117,20 @@ impl<'s, 'w> Walker<'s, 'w> {
         {
             let name = node.name();
             let path = parent.path_of(name);
-            self.session.entry(&path, &node);
-            match parent.child(name, Some(node.clone())) {
-                Ok(directory) if wanted.is_none_or(|wanted| wanted.whole) => {
-                    directories.push(directory);
-                    nodes.push(node);
+            self.session.observer.entry(&path, &node);
+            let directory = match parent.child(name, Some(node.clone())) {
+                Ok(directory) => directory,
+                Err(error) => {
+                    self.session.problem(&path, &error);
+                    continue;
                 }
-                Ok(directory) => self.enter(directory, &node, wanted),
-                Err(error) => self.session.problem(&path, &error),
+            };
+            self.session.made(&node);
+            if wanted.is_none_or(|wanted| wanted.whole) {
+                directories.push(directory);
+                nodes.push(node);
+            } else {
+                self.enter(directory, &node, wanted);
             }
         }
         let mut read = Vec::with_capacity(nodes.len());

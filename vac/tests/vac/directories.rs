@@ -2,7 +2,7 @@
 
 use vac::format::{DirectoryFacts, DirectoryWriter, Hole, Xattr};
 use vac::reader::{Archive, Node};
-use venti_proto::{BlockBatch, BlockStore};
+use venti_proto::{BlockBatch, BlockStore, BlockType, Entry, Root, StreamKind};
 
 use crate::builder::{Builder, Item};
 
@@ -75,4 +75,21 @@ fn every_name_of_a_sorted_directory_is_found() {
     }
     let listed = root.all_children().unwrap();
     assert!(listed.iter().map(Node::name).eq(names.iter().map(String::as_bytes)));
+}
+
+#[test]
+fn an_archive_of_fossil_has_one_level_more() {
+    let builder = Builder::new();
+    let root = builder.directory(b"/", vec![builder.file(b"x", b"1")]);
+    let plain = builder.archive(&root);
+    let read = |score, block_type| builder.store.read_block(score, block_type).unwrap();
+    let block = Root::decode(&read(plain, BlockType::ROOT)).unwrap();
+    let mut three = read(block.score, BlockType::DIRECTORY);
+    three.resize(3 * Entry::SIZE, 0);
+    let stream = builder.stream(StreamKind::Directory, [three.as_slice()], three.len() as u64);
+    let one = builder.block(BlockType::DIRECTORY, &stream.encode().unwrap());
+    let above = Root { score: one, ..block };
+    let score = builder.block(BlockType::ROOT, &above.encode().unwrap());
+    let archive = Archive::open(builder.store.clone(), score).unwrap();
+    assert!(archive.root().lookup(b"x").unwrap().is_some());
 }

@@ -63,6 +63,8 @@ fn an_archive_is_restored_listed_and_printed() {
     let restored = desk.unvac(&["-C", "out", "tree.vac"]);
     assert_eq!((restored.status.code(), text(&restored.stderr)), (Some(0), String::new()));
     assert_same_trees(&desk.path("tree"), &desk.path("out/tree"));
+    let mode = |name: &str| fs::metadata(desk.path(name)).unwrap().mode();
+    assert_eq!(mode("out"), mode("tree"), "the target is made as any directory is");
     let listed = desk.unvac(&["-t", &desk.score]);
     let names = "tree/\ntree/d/\ntree/d/hello too\ntree/d/large\ntree/hello\ntree/link\n";
     assert_eq!(text(&listed.stdout), names);

@@ -190,7 +190,7 @@ impl Arguments {
             times: !self.no_times,
             special: !self.no_special,
             attributes: !self.no_attributes,
-            umask_cleared: true,
+            cleared_umask: None,
             workers: usize::from(self.workers),
             limits: Limits {
                 depth: self.max_depth,

@@ -10,7 +10,8 @@ use anyhow::Context;
 use jiff::tz::TimeZone;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use vac::extractor::{
-    Difference, ExtractError, Observer, Selection, TarWriter, restore, verify, visit,
+    Difference, ExtractError, ExtractOptions, Observer, Selection, TarWriter, restore, verify,
+    visit,
 };
 use vac::reader::Archive;
 use vac::store::{self, Access, OpenOptions};
@@ -33,8 +34,6 @@ const INTERRUPTED: u8 = 130;
 
 /// Runs the program and returns its exit code.
 pub(crate) fn run(arguments: &Arguments) -> u8 {
-    // What is made gets the mode that the archive says.
-    rustix::process::umask(rustix::fs::Mode::empty());
     let reporter = Reporter::new(arguments.json, arguments.verbose, arguments.no_progress);
     let stop = Arc::new(AtomicBool::new(false));
     let interrupted = Arc::new(AtomicBool::new(false));
@@ -124,7 +123,10 @@ fn run_on(
         return compare(arguments, reporter, archive, selection);
     }
     let (root, target) = (archive.root(), &arguments.directory);
-    let options = arguments.options();
+    // What is made gets the mode that the archive says.
+    let umask = rustix::process::umask(rustix::fs::Mode::empty());
+    let cleared_umask = Some(umask.as_raw_mode());
+    let options = ExtractOptions { cleared_umask, ..arguments.options() };
     let summary = restore(root, target, selection, &options, reporter, stop)
         .map_err(|error| of_target(error, target))?;
     reporter.summary(&summary, arguments.statistics);
