@@ -21,11 +21,12 @@ mod window;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use venti_proto::StoreError;
 use venti_proto::address::Address;
@@ -43,6 +44,9 @@ pub use shutdown::{Phase, Shutdown, ShutdownHandle, shutdown};
 pub use stored::{StoredBlocks, StoredError};
 use stream::Stream;
 pub use tls::{TlsError, TlsFiles};
+
+/// The least time between two warnings that there are too many connections.
+const WARNING_PAUSE: Duration = Duration::from_secs(10);
 
 /// How a server is to be run.
 pub struct ServerConfig {
@@ -202,6 +206,7 @@ impl Acceptor {
     /// Accepts until the server drains; returns the connections that are left.
     async fn run(self) -> JoinSet<()> {
         let mut connections = JoinSet::new();
+        let mut warned: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -215,10 +220,14 @@ impl Acceptor {
                 }
                 Err(_) => {
                     self.shared.metrics.refused_connections.inc();
-                    tracing::warn!(
-                        limit = self.shared.limits.max_connections,
-                        "too many connections: one more was closed"
-                    );
+                    // A crowd must not fill the disk with what is said of it.
+                    if warned.is_none_or(|warned| warned.elapsed() > WARNING_PAUSE) {
+                        warned = Some(Instant::now());
+                        tracing::warn!(
+                            limit = self.shared.limits.max_connections,
+                            "too many connections: more are closed at once"
+                        );
+                    }
                 }
             }
         }

@@ -111,11 +111,11 @@ async fn serve(
         .map_err(|source| ServeError::System { action: "taking signals", source })?;
     let server = Server::bind(engine, config, shutdown).await?;
     for address in server.addresses()? {
-        output(format!("listening on {address}\n").as_bytes())?;
+        say(&format!("listening on {address}\n"));
         tracing::info!(address, "listening");
     }
     if let Some(address) = server.http_address()? {
-        output(format!("status on http://{address}/\n").as_bytes())?;
+        say(&format!("status on http://{address}/\n"));
     }
     for address in server.exposed() {
         tracing::warn!(
@@ -134,6 +134,13 @@ async fn serve(
         "served"
     );
     Ok(())
+}
+
+/// Says something to whoever started the server. Nobody need listen, or listen for long.
+fn say(line: &str) {
+    if let Err(failure) = output(line.as_bytes()) {
+        tracing::debug!(%failure, line, "not said");
+    }
 }
 
 fn octal(text: &str) -> Result<u32, String> {
