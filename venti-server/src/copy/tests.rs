@@ -107,6 +107,8 @@ fn remembering_copies_no_block_twice_and_fast_mode_none_that_is_there() {
 struct Recording {
     inner: MemoryStore,
     written: Mutex<Vec<BlockRequest>>,
+    /// Calls of `read`.
+    reads: Mutex<usize>,
 }
 
 impl BlockStore for Recording {
@@ -116,6 +118,7 @@ impl BlockStore for Recording {
     }
 
     fn read(&self, requests: &[BlockRequest], deliver: &mut Deliver<'_>) {
+        *self.reads.lock() += 1;
         self.inner.read(requests, deliver);
     }
 
@@ -210,17 +213,51 @@ fn a_block_that_is_not_what_its_type_says_is_named_and_copied() {
     assert_eq!(destination.len(), 1);
 }
 
+/// A root above `depth` directories, each with nothing but the next.
+fn deep_tree(store: &MemoryStore, depth: usize) -> Score {
+    let mut score = put(store, BlockType::DATA, b"bottom");
+    let mut kind = StreamKind::Data;
+    for _ in 0..depth {
+        let entry = Entry { score, size: 6, ..Entry::empty(kind, 512, 512) }.encode().unwrap();
+        score = put(store, BlockType::DIRECTORY, &entry);
+        kind = StreamKind::Directory;
+    }
+    put(store, BlockType::ROOT, &Root::vac(score, 512).encode().unwrap())
+}
+
 #[test]
 fn a_deep_tree_needs_no_stack() {
     let (source, destination) = (MemoryStore::new(), MemoryStore::new());
-    let mut score = put(&source, BlockType::DATA, b"bottom");
-    let mut kind = StreamKind::Data;
-    for _ in 0..20_000 {
-        let entry = Entry { score, size: 6, ..Entry::empty(kind, 512, 512) }.encode().unwrap();
-        score = put(&source, BlockType::DIRECTORY, &entry);
-        kind = StreamKind::Directory;
-    }
-    let root = put(&source, BlockType::ROOT, &Root::vac(score, 512).encode().unwrap());
+    let root = deep_tree(&source, 20_000);
     copy(&source, &destination, root, PLAIN).unwrap();
     assert_eq!(destination.len(), source.len());
+}
+
+#[test]
+fn a_tree_that_is_too_deep_is_refused() {
+    let (source, destination) = (MemoryStore::new(), MemoryStore::new());
+    let root = deep_tree(&source, MAX_DEPTH + 1);
+    assert!(matches!(copy(&source, &destination, root, PLAIN), Err(CopyError::TooDeep { .. })));
+}
+
+#[test]
+fn a_wide_tree_is_read_by_the_batch() {
+    let (source, destination) = (Recording::default(), Recording::default());
+    let mut pointers = Vec::new();
+    for number in 0..1000_u32 {
+        let block = number.to_be_bytes().repeat(100);
+        pointers.extend_from_slice(put(&source.inner, BlockType::DATA, &block).as_bytes());
+    }
+    let mut top = Vec::new();
+    for pointers in pointers.chunks(25 * Score::SIZE) {
+        top.extend_from_slice(put(&source.inner, pointer(0), pointers).as_bytes());
+    }
+    let top = put(&source.inner, pointer(1), &top);
+    let file = Entry { score: top, depth: 2, ..Entry::empty(StreamKind::Data, 512, 512) };
+    let directory = put(&source.inner, BlockType::DIRECTORY, &file.encode().unwrap());
+    let root = put(&source.inner, BlockType::ROOT, &Root::vac(directory, 512).encode().unwrap());
+    copy(&source, &destination, root, PLAIN).unwrap();
+    assert_eq!(destination.inner.len(), 1000 + 40 + 1 + 1 + 1);
+    // Root, directory, top, 40 pointer blocks, and 1000 data blocks by 256.
+    assert_eq!(*source.reads.lock(), 1 + 1 + 1 + 1 + 4);
 }
