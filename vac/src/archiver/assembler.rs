@@ -210,7 +210,9 @@ impl<'a> Assembler<'a> {
 
     fn count(&self, event: &FileEvent, entry: &Entry) {
         let counters = &self.shared.progress.counters;
+        let same = event.result.before == Some(entry.score);
         match event.change {
+            Change::Changed if same => add(&counters.unchanged, 1),
             Change::New => add(&counters.new, 1),
             Change::Changed => add(&counters.changed, 1),
             Change::Unchanged => {

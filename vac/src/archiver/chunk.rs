@@ -125,6 +125,8 @@ pub(super) struct FileResult {
     pub(super) entry: Option<Entry>,
     pub(super) extended: Extended,
     pub(super) extended_errors: Vec<ExtendedError>,
+    /// The content in the older archive, if only the content tells whether the file changed.
+    pub(super) before: Option<Score>,
     /// Parts without space on disk; none if that was not found out.
     pub(super) holes: Option<Vec<Hole>>,
     /// Whether the file went on changing while it was read.

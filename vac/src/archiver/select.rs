@@ -93,3 +93,46 @@ fn is_cache(directory: &Directory) -> bool {
         .and_then(|file| pread(file, &mut start, 0))
         .is_ok_and(|length| length == start.len() && start == CACHE_SIGNATURE)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::walk::{DeviceNumber, FileSystems};
+
+    const TABLE: &[u8] = b"22 1 254:0 / / rw - ext4 /dev/vda rw\n\
+        23 22 0:21 / /proc rw - proc proc rw\n\
+        24 22 8:1 / /home rw - xfs /dev/sda1 rw\n";
+
+    fn on(minor: u32, major: u32, kind: FileKind) -> Attributes {
+        let file = std::fs::File::open("/").unwrap();
+        let mut attributes = Attributes::of_open(&file).unwrap();
+        attributes.identity.device = DeviceNumber { major, minor };
+        attributes.kind = kind;
+        attributes
+    }
+
+    #[test]
+    fn only_asked_for_or_ordinary_file_systems_are_entered() {
+        let mut exclusions =
+            Exclusions { file_systems: FileSystems::parse(TABLE), ..Exclusions::default() };
+        let directory = FileKind::Directory;
+        let root = on(0, 254, directory);
+        let (proc, home, unknown) =
+            (on(21, 0, directory), on(1, 8, directory), on(99, 0, directory));
+        let overlaid = on(99, 0, FileKind::Regular);
+        let selection = Selection::new(&exclusions);
+        let crossing = |child: &Attributes| selection.crossing(Some(&root), child);
+        assert_eq!(crossing(&on(0, 254, directory)), Crossing::Same);
+        assert_eq!(crossing(&proc), Crossing::LeftOut("proc".to_owned()));
+        assert_eq!(crossing(&home), Crossing::Entered);
+        assert_eq!(crossing(&unknown), Crossing::Entered);
+        assert_eq!(crossing(&overlaid), Crossing::Same);
+        assert_eq!(selection.crossing(None, &proc), Crossing::Same, "an argument is archived");
+        exclusions.one_file_system = true;
+        let selection = Selection::new(&exclusions);
+        let crossing = |child: &Attributes| selection.crossing(Some(&root), child);
+        assert_eq!(crossing(&home), Crossing::LeftOut("xfs".to_owned()));
+        assert_eq!(crossing(&unknown), Crossing::LeftOut("subvolume".to_owned()));
+        assert_eq!(crossing(&overlaid), Crossing::Same);
+    }
+}

@@ -80,6 +80,7 @@ fn without_trust_every_file_is_read_and_nothing_is_stored_twice() {
     let again = bench.archive();
     assert_eq!(again.root, first.root);
     assert!(again.counts.bytes_read > 3_000_000);
+    assert_eq!((again.counts.files_unchanged, again.counts.files_changed), (201, 0));
     assert_eq!(bench.store.len(), blocks);
 }
 
@@ -170,6 +171,21 @@ fn a_store_that_lost_blocks_gets_them_again() {
         assert_eq!(again.counts.files_new, 201, "everything was read again");
         assert_same(&bench.tree_of(again.root), &tree);
     }
+}
+
+#[test]
+fn what_was_appended_is_never_skipped() {
+    let mut bench = Bench::new();
+    let mut content = noise(20_000, 4);
+    let path = bench.write("log", &content);
+    let first = bench.archive();
+    bench.compare_with(first.root);
+    let more = noise(9_000, 5);
+    content.extend_from_slice(&more);
+    let mut log = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+    std::io::Write::write_all(&mut log, &more).unwrap();
+    let tree = bench.archived();
+    assert!(tree["/log"].content == content);
 }
 
 /// Asks the archiver to stop when it has met some files.

@@ -42,9 +42,14 @@ impl Scanner<'_> {
         old: Option<OldFile>,
     ) -> Result<(), ArchiveError> {
         let existed = old.is_some();
-        let reused = old.and_then(|old| self.reusable(&attributes, old));
-        let (mut work, result) =
-            reused.unwrap_or_else(|| (work_for(attributes.kind), FileResult::default()));
+        let is_trusted = self.options.old.is_some_and(|old| old.trust != Trust::Nothing);
+        let content = old.as_ref().and_then(|old| old.content.as_ref());
+        let before = content.map(|entry| entry.score).filter(|_| !is_trusted);
+        let reused = old
+            .filter(|_| is_trusted)
+            .and_then(|old| old.reuse(&attributes, self.options.block_size));
+        let anew = || (work_for(attributes.kind), FileResult { before, ..FileResult::default() });
+        let (mut work, result) = reused.unwrap_or_else(anew);
         let change = match (&work, existed) {
             (Work::Reuse(_) | Work::ReuseContent(_), _) => Change::Unchanged,
             (_, true) => Change::Changed,
@@ -56,7 +61,7 @@ impl Scanner<'_> {
         }
         self.shared.file_met(&self.path, change);
         if matches!(work, Work::Read) && attributes.size > CHUNK_CONTENT {
-            return self.meet_large(directory, name, change);
+            return self.meet_large(directory, name, change, result);
         }
         if matches!(work, Work::Read) {
             self.chunk.content += attributes.size;
@@ -83,22 +88,13 @@ impl Scanner<'_> {
         }
     }
 
-    /// Whether the older archive's content of a file can be taken.
-    pub(super) fn reusable(
-        &self,
-        attributes: &Attributes,
-        old: OldFile,
-    ) -> Option<(Work, FileResult)> {
-        let trusted = self.options.old.is_some_and(|old| old.trust != Trust::Nothing);
-        if trusted { old.reuse(attributes, self.options.block_size) } else { None }
-    }
-
     /// A file too large for one chunk: it is opened here and read in pieces.
     pub(super) fn meet_large(
         &mut self,
         directory: &Arc<Directory>,
         name: &CStr,
         change: Change,
+        mut result: FileResult,
     ) -> Result<(), ArchiveError> {
         let opened = directory
             .open_file(name)
@@ -115,7 +111,6 @@ impl Scanner<'_> {
             }
         };
         self.pieces(&file, &attributes)?;
-        let mut result = FileResult::default();
         result.extended = Extended::of_open(&file, &mut result.extended_errors);
         result.holes = holes_of(&file, &attributes);
         self.file_event(directory, name, attributes, Work::Pieces(file), change, result);

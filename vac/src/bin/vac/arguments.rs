@@ -27,7 +27,10 @@ use clap::{Parser, ValueEnum};
 )]
 pub(crate) struct Arguments {
     /// Files and directories to be archived
-    #[arg(value_name = "FILE", required_unless_present_any = ["stdin", "files_from", "files_from0", "generate"])]
+    #[arg(
+        value_name = "FILE",
+        required_unless_present_any = ["stdin", "files_from", "files_from0", "generate"]
+    )]
     pub(crate) files: Vec<PathBuf>,
 
     /// Server to send to, or directory of a store to be opened in this process [default: $venti]
@@ -35,7 +38,12 @@ pub(crate) struct Arguments {
     pub(crate) store: Option<String>,
 
     /// Add to the archive in FILE, under yyyy/mmdd, comparing with the latest day in it
-    #[arg(short = 'a', long = "archive", value_name = "FILE", conflicts_with_all = ["output", "diff"])]
+    #[arg(
+        short = 'a',
+        long = "archive",
+        value_name = "FILE",
+        conflicts_with_all = ["output", "diff"]
+    )]
     pub(crate) archive: Option<PathBuf>,
 
     /// Bytes in a block, 512 to 56k
@@ -135,7 +143,12 @@ pub(crate) struct Arguments {
     pub(crate) limit_upload: Option<u64>,
 
     /// Connections to the server: more help where it is far away
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u8).range(1..=64)
+    )]
     pub(crate) connections: u8,
 
     /// Threads that read and hash [default: one for each processor]

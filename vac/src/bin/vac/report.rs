@@ -223,7 +223,8 @@ fn progress_text(counts: &Counts, elapsed: Duration, current: &str) -> String {
 fn summary_text(counts: &Counts, elapsed: Duration) -> String {
     let size = indicatif::BinaryBytes;
     format!(
-        "vac: {} files new, {} changed, {} unchanged, {} failed, {} torn; {} directories; {} left out\n\
+        "vac: {} files new, {} changed, {} unchanged, {} failed, {} torn; \
+         {} directories; {} left out\n\
          vac: {} read, {} unchanged, {} sent in {} blocks, {} known to be stored; {:.2} s",
         counts.files_new,
         counts.files_changed,
