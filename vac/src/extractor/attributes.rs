@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use rustix::fs::{
     AtFlags, Gid, IFlags, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chownat, fchmod,
-    fchown, fsetxattr, futimens, ioctl_setflags, lsetxattr, utimensat,
+    fchown, fremovexattr, fsetxattr, futimens, ioctl_setflags, lsetxattr, utimensat,
 };
 use rustix::io::Errno;
 
@@ -25,25 +25,39 @@ type SetAttribute<'a> = dyn Fn(&CStr, &[u8]) -> Result<(), Errno> + 'a;
 /// Set-uid and set-gid.
 const SET_ID: u32 = 0o6000;
 
-/// Applies everything to an open file or directory. `made_with` is the mode that the file was
-/// made with, if it is known to have it.
+/// What a file is known to have since it was made.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Made {
+    /// Its permissions.
+    pub(super) mode: Option<u32>,
+    /// Owner and group. If they are known, it has no ACL from its directory either.
+    pub(super) owner: Option<(u32, u32)>,
+}
+
+/// Applies everything to an open file or directory.
 pub(super) fn apply_open(
     session: &Session<'_>,
     file: BorrowedFd<'_>,
     path: &[u8],
     node: &Node,
-    made_with: Option<u32>,
+    made: Made,
 ) {
+    if made.owner.is_none() && session.options.attributes && node.metadata().unix.is_some() {
+        for acl in [c"system.posix_acl_access", c"system.posix_acl_default"] {
+            // Most often there is none, or the file system has no such thing.
+            let _ = fremovexattr(file, acl);
+        }
+    }
     let unix = unix_of(session, path, node);
     let unix = unix.as_deref();
     let mut permissions = node.metadata().permissions();
-    if !own(session, path, node, &|user, group| fchown(file, user, group)) {
+    if !own(session, path, node, made, &|user, group| fchown(file, user, group)) {
         permissions &= !SET_ID;
     }
     if !session.options.special {
         permissions &= !SET_ID;
     }
-    if made_with != Some(permissions) {
+    if made.mode != Some(permissions) {
         let set = fchmod(file, Mode::from_raw_mode(permissions));
         session.check(path, set.map_err(ExtractError::system("set the mode")));
     }
@@ -70,11 +84,12 @@ pub(super) fn apply_named(
     name: &CStr,
     path: &[u8],
     node: &Node,
+    made: Made,
 ) {
     let unix = unix_of(session, path, node);
     let unix = unix.as_deref();
     let flags = AtFlags::SYMLINK_NOFOLLOW;
-    own(session, path, node, &|user, group| chownat(parent, name, user, group, flags));
+    own(session, path, node, made, &|user, group| chownat(parent, name, user, group, flags));
     if node.kind() != FileKind::Symlink {
         let set = place::change_mode(parent, name, node.metadata().permissions());
         session.check(path, set.map_err(ExtractError::system("set the mode")));
@@ -118,11 +133,12 @@ fn own(
     session: &Session<'_>,
     path: &[u8],
     node: &Node,
+    made: Made,
     set: &dyn Fn(Option<Uid>, Option<Gid>) -> Result<(), Errno>,
 ) -> bool {
     let (user, group) = session.owners.of(node.metadata(), session.options.owners);
     let wanted = user.zip(group);
-    if wanted.is_some() && wanted == session.new_file_owner {
+    if wanted.is_some() && wanted == made.owner {
         return true;
     }
     if (user, group) == (None, None) {

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use venti_proto::hash_tree::TreeError;
 use venti_proto::{BlockRequest, Score, StoreError};
 
+use super::attributes::Made;
 use super::open_directory::OpenDirectory;
 use super::place::Construction;
 use super::session::Session;
@@ -95,25 +96,26 @@ fn make_one(
     let name = place::c_name(node.name())?;
     let parent = task.directory.as_fd();
     let mut construction = Construction::new(parent, &name, task.directory.fresh)?;
+    let made = Made { owner: task.directory.new_owner, mode: None };
     match node.kind() {
         FileKind::Regular => {
-            let (file, mode) = create(session, &mut construction, node)?;
+            let (file, made) = create(session, &mut construction, task)?;
             write_all(file.as_fd(), content, 0).map_err(ExtractError::system("write"))?;
             if content.len() < size {
                 ftruncate(&file, node.size()).map_err(ExtractError::system("set the size"))?;
             }
             session.wrote(content.len() as u64);
-            attributes::apply_open(session, file.as_fd(), path, node, mode);
+            attributes::apply_open(session, file.as_fd(), path, node, made);
         }
         FileKind::Symlink => {
             let target = link_target(content, size)?;
             let make = |at: BorrowedFd<'_>, name: &CStr| symlinkat(target, at, name);
             construction.make("make the link", make)?;
-            attributes::apply_named(session, parent, construction.current(), path, node);
+            attributes::apply_named(session, parent, construction.current(), path, node, made);
         }
         _ => {
             make_node(session, &mut construction, node)?;
-            attributes::apply_named(session, parent, construction.current(), path, node);
+            attributes::apply_named(session, parent, construction.current(), path, node, made);
         }
     }
     construction.finish(session.options.delete)?;
@@ -121,20 +123,22 @@ fn make_one(
     Ok(())
 }
 
-/// Makes a regular file, and says which mode it has if that is known.
+/// Makes a regular file, and says what is known of it.
 pub(super) fn create(
     session: &Session<'_>,
     construction: &mut Construction<'_>,
-    node: &Node,
-) -> Result<(OwnedFd, Option<u32>), ExtractError> {
-    let permissions = node.metadata().permissions();
-    let owner = session.owners.of(node.metadata(), session.options.owners);
+    task: &Task<'_>,
+) -> Result<(OwnedFd, Made), ExtractError> {
+    let metadata = task.node.metadata();
+    let permissions = metadata.permissions();
+    let owner = task.directory.new_owner;
+    let wanted = session.owners.of(metadata, session.options.owners);
     // Nobody who may not read the file in the end may read it before it has its owner.
-    let owned = owner == (None, None) || owner.0.zip(owner.1) == session.new_file_owner;
+    let owned = owner.is_some() && (wanted == (None, None) || wanted.0.zip(wanted.1) == owner);
     let direct = session.options.cleared_umask.is_some() && owned && permissions & !0o777 == 0;
     let mode = if direct { permissions } else { 0o600 };
     let file = construction.make("make the file", |at, name| place::create_new(at, name, mode))?;
-    Ok((file, direct.then_some(mode)))
+    Ok((file, Made { owner, mode: direct.then_some(mode) }))
 }
 
 /// The target of a link. The original cuts targets to 8 bytes and leaves zeros in their place.

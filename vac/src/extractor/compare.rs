@@ -9,9 +9,10 @@ use rustix::io::Errno;
 use venti_proto::hash_tree::LeafWalk;
 use venti_proto::{BlockType, Score, zero_truncated_len};
 
+use super::attributes::{self, Made};
 use super::batch::Task;
+use super::place;
 use super::session::Session;
-use super::{attributes, place};
 use crate::format::FileKind;
 use crate::reader::Node;
 
@@ -66,7 +67,7 @@ fn same_file(
         if stat.st_nlink > 1 {
             return Ok(false);
         }
-        attributes::apply_open(session, file.as_fd(), &task.path(), node, None);
+        attributes::apply_open(session, file.as_fd(), &task.path(), node, Made::default());
     }
     Ok(true)
 }
@@ -147,7 +148,7 @@ fn same_link(
     let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
     let modified = task.node.metadata().modified();
     if stat.st_mtime != modified.seconds || stat.st_mtime_nsec != u64::from(modified.nanoseconds) {
-        attributes::apply_named(session, parent, name, &task.path(), &task.node);
+        attributes::apply_named(session, parent, name, &task.path(), &task.node, Made::default());
     }
     Ok(true)
 }

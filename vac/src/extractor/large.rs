@@ -37,12 +37,12 @@ fn make_one(session: &Session<'_>, task: &Task<'_>, path: &[u8]) -> Result<(), E
     let parent = task.directory.as_fd();
     check_space(parent, node)?;
     let mut construction = Construction::new(parent, &name, task.directory.fresh)?;
-    let (file, mode) = create(session, &mut construction, node)?;
+    let (file, made) = create(session, &mut construction, task)?;
     ftruncate(&file, node.size()).map_err(ExtractError::system("set the size"))?;
     let old = session.options.differences && !task.directory.fresh;
     let old = if old { compare::open_regular(parent, &name).ok() } else { None };
     write_content(session, file.as_fd(), node, old.as_ref().map(AsFd::as_fd))?;
-    attributes::apply_open(session, file.as_fd(), path, node, mode);
+    attributes::apply_open(session, file.as_fd(), path, node, made);
     construction.finish(session.options.delete)?;
     session.made(node);
     Ok(())

@@ -6,11 +6,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rustix::fs::{AtFlags, Mode, mkdirat, unlinkat};
+use rustix::fs::{AtFlags, Mode, fgetxattr_query, fstat, mkdirat, unlinkat};
 use rustix::io::Errno;
 
+use super::attributes::{self, Made};
 use super::session::Session;
-use super::{ExtractError, attributes, place};
+use super::{ExtractError, place};
 use crate::reader::Node;
 
 /// Held by everything that is still to be made in the directory. When the last holder lets go,
@@ -26,6 +27,11 @@ pub(super) struct OpenDirectory<'s> {
     pub(super) depth: u64,
     /// What to apply at the end; `None` for the target itself, which stays as it is.
     node: Option<Node>,
+    /// Owner and group that a new file has here by itself. `None` if the directory hands down a
+    /// group or an ACL to what is made in it.
+    pub(super) new_owner: Option<(u32, u32)>,
+    /// The same of the directory itself, if it was made by this restore.
+    made: Made,
     /// Names made here already, where the file system can not tell that from what was there.
     names: Mutex<HashSet<Vec<u8>>>,
 }
@@ -34,7 +40,18 @@ impl<'s> OpenDirectory<'s> {
     /// The target.
     pub(super) fn top(session: &'s Session<'s>, file: OwnedFd) -> OpenDirectory<'s> {
         let names = Mutex::new(HashSet::new());
-        OpenDirectory { session, file, path: Vec::new(), fresh: false, depth: 0, node: None, names }
+        let new_owner = new_owner(file.as_fd());
+        OpenDirectory {
+            session,
+            file,
+            path: Vec::new(),
+            fresh: false,
+            depth: 0,
+            node: None,
+            new_owner,
+            made: Made::default(),
+            names,
+        }
     }
 
     /// Makes a directory in this one, or opens the one that is there.
@@ -47,7 +64,22 @@ impl<'s> OpenDirectory<'s> {
         let c_name = place::c_name(name)?;
         let (file, fresh) = self.make_or_open(&c_name)?;
         let (session, depth, names) = (self.session, self.depth + 1, Mutex::default());
-        Ok(Arc::new(OpenDirectory { session, file, path, fresh, depth, node, names }))
+        let (new_owner, made) = if fresh {
+            (self.new_owner, Made { owner: self.new_owner, mode: None })
+        } else {
+            (new_owner(file.as_fd()), Made::default())
+        };
+        Ok(Arc::new(OpenDirectory {
+            session,
+            file,
+            path,
+            fresh,
+            depth,
+            node,
+            new_owner,
+            made,
+            names,
+        }))
     }
 
     /// Makes a directory or opens the one that is there, and says which.
@@ -97,6 +129,15 @@ impl<'s> OpenDirectory<'s> {
     }
 }
 
+/// Owner and group that a new file has in this directory, if the directory has no say in it.
+fn new_owner(directory: BorrowedFd<'_>) -> Option<(u32, u32)> {
+    let stat = fstat(directory).ok()?;
+    let hands_down_group = stat.st_mode & 0o2000 != 0;
+    let hands_down_acl = fgetxattr_query(directory, c"system.posix_acl_default").is_ok();
+    let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+    (!hands_down_group && !hands_down_acl).then(|| (user.as_raw(), group.as_raw()))
+}
+
 impl AsFd for OpenDirectory<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
@@ -106,7 +147,7 @@ impl AsFd for OpenDirectory<'_> {
 impl Drop for OpenDirectory<'_> {
     fn drop(&mut self) {
         if let Some(node) = &self.node {
-            attributes::apply_open(self.session, self.file.as_fd(), &self.path, node, None);
+            attributes::apply_open(self.session, self.file.as_fd(), &self.path, node, self.made);
         }
     }
 }

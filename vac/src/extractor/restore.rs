@@ -42,18 +42,13 @@ pub fn restore(
     }
     let file = place::open_target(&path).map_err(ExtractError::system("open the target"))?;
     raise_descriptor_limit();
-    let stat = rustix::fs::fstat(&file).map_err(ExtractError::system("look at the target"))?;
-    let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
-    // In a set-gid directory new files have its group instead of ours.
-    let inherits = stat.st_mode & 0o2000 != 0;
     let session = Session {
         options: options.clone(),
         observer,
         counts: Counts::default(),
         owners: OwnerMap::default(),
         stop,
-        superuser: user.is_root(),
-        new_file_owner: (!inherits).then(|| (user.as_raw(), group.as_raw())),
+        superuser: rustix::process::geteuid().is_root(),
     };
     run(&session, root, file, selection)?;
     Ok(session.summary())

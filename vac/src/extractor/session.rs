@@ -85,8 +85,6 @@ pub(super) struct Session<'a> {
     pub(super) stop: &'a AtomicBool,
     /// The effective user: only the superuser gives files away.
     pub(super) superuser: bool,
-    /// Owner and group that a new file has by itself, if that is known.
-    pub(super) new_file_owner: Option<(u32, u32)>,
 }
 
 impl Session<'_> {

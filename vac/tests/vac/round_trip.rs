@@ -294,6 +294,32 @@ fn differences_are_written_and_nothing_else() {
     assert!(!restored.join("extra").exists());
 }
 
+/// A directory may hand down its group to what is made in it, and files that are there may belong
+/// to somebody else.
+#[test]
+fn owners_are_put_right_wherever_they_were() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only the superuser gives files away");
+        return;
+    }
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.tree().join("d")).unwrap();
+    fs::write(fixture.tree().join("d/file"), b"x").unwrap();
+    fs::write(fixture.tree().join("d/new"), b"y").unwrap();
+    let archive = fixture.archive();
+    let top = fixture.target().join("tree");
+    fs::create_dir_all(top.join("d")).unwrap();
+    fs::write(top.join("d/file"), b"x").unwrap();
+    std::os::unix::fs::chown(top.join("d/file"), Some(7), Some(7)).unwrap();
+    for directory in [fixture.target(), top.clone(), top.join("d")] {
+        std::os::unix::fs::chown(&directory, Some(0), Some(77)).unwrap();
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o2777)).unwrap();
+    }
+    let options = ExtractOptions { differences: true, ..ExtractOptions::default() };
+    fixture.restore(&archive, &options);
+    assert_eq!(snapshot(&fixture.tree()), snapshot(&top));
+}
+
 #[test]
 fn what_is_in_the_way_is_replaced_if_the_rest_may_be_removed() {
     let fixture = Fixture::new();
