@@ -221,6 +221,9 @@ fn hooks_run_before_and_after() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(refused.stdout.is_empty());
     assert_eq!(read(place.path("after")).trim(), "1");
+    let usage = place.vac(&["-b", "100", "--post", "echo post > after", "tree"]);
+    assert_eq!(usage.status.code(), Some(2));
+    assert_eq!(read(place.path("after")).trim(), "1", "nothing was begun, nothing is ended");
 }
 
 #[test]

@@ -134,7 +134,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "COMMAND")]
     pub(crate) pre: Option<OsString>,
 
-    /// Run COMMAND afterwards, whatever happened ($VAC_EXIT, $VAC_SCORE)
+    /// Run COMMAND afterwards, whatever happened since --pre ($VAC_EXIT, $VAC_SCORE)
     #[arg(long, value_name = "COMMAND")]
     pub(crate) post: Option<OsString>,
 
@@ -215,11 +215,15 @@ Examples:
       vac -h /srv/venti /home
   Archive to a server, sending and reading only what changed since the last time:
       venti=backup vac -f home.vac /home
-      venti=backup vac -d home.vac -q -f home.vac.new /home && mv home.vac.new home.vac
+      venti=backup vac -d home.vac -q -f home.vac /home
   Every night, under yyyy/mmdd in one archive:
       vac -q -a /var/lib/dump.vac /home
   A dump of a database:
       vac -h backup -i db.sql --command 'pg_dump db'
+  A logical volume as it was at one instant, by a snapshot that is removed again:
+      vac -h backup --pre 'lvcreate -s -L 5G -n before vg/home &&
+          mount -o ro /dev/vg/before /mnt/before' \\
+          --post 'umount /mnt/before; lvremove -f vg/before' /mnt/before
 
 Exit status:
   0 complete; 1 no archive; 2 usage; 3 archive made, but not of everything; 10 no such server

@@ -54,7 +54,15 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
         statistics: arguments.statistics,
         no_progress: arguments.no_progress,
     }));
-    let done = prepare_and_archive(arguments, &reporter);
+    let options = match options_of(arguments) {
+        Ok(options) => options,
+        Err(failure) => {
+            // Nothing was begun that --post would have to undo.
+            reporter.error(&format!("{:#}", failure.error), failure.code);
+            return failure.code;
+        }
+    };
+    let done = prepare_and_archive(arguments, options, &reporter);
     let (mut code, score) = match &done {
         Ok(outcome) => {
             let code = if outcome.incomplete { INCOMPLETE } else { 0 };
@@ -74,12 +82,14 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
 
 fn prepare_and_archive(
     arguments: &Arguments,
+    mut options: Options,
     reporter: &Arc<Reporter>,
 ) -> Result<Outcome, Failure> {
     let progress = Arc::new(Progress::default());
     stop_on_signals(&progress)?;
-    let mut options = options_of(arguments)?;
     hooks::before(arguments.pre.as_deref())?;
+    // Only now: the command may have mounted something.
+    options.exclusions.file_systems = file_systems_of(arguments);
     let sources = sources_of(arguments)?;
     let store = open_store(arguments, reporter)?;
     options.exclusions.directories.extend(store.directory());
@@ -240,9 +250,6 @@ fn options_of(arguments: &Arguments) -> Result<Options, Failure> {
         options.readers = readers.into();
     }
     let exclusions = &mut options.exclusions;
-    exclusions.file_systems = FileSystems::of_this_process();
-    arguments.exclude_fs.iter().for_each(|kind| exclusions.file_systems.exclude(kind));
-    arguments.include_fs.iter().for_each(|kind| exclusions.file_systems.include(kind));
     exclusions.one_file_system = arguments.one_file_system;
     exclusions.caches = arguments.exclude_caches;
     exclusions.larger_than = arguments.exclude_larger_than;
@@ -261,6 +268,14 @@ fn options_of(arguments: &Arguments) -> Result<Options, Failure> {
         exclusions.patterns.exclude_glob(glob).map_err(usage)?;
     }
     Ok(options)
+}
+
+/// What is mounted, and what of it is entered.
+fn file_systems_of(arguments: &Arguments) -> FileSystems {
+    let mut mounted = FileSystems::of_this_process();
+    arguments.exclude_fs.iter().for_each(|kind| mounted.exclude(kind));
+    arguments.include_fs.iter().for_each(|kind| mounted.include(kind));
+    mounted
 }
 
 fn sources_of(arguments: &Arguments) -> Result<Vec<Source>, Failure> {
