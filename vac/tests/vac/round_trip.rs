@@ -320,6 +320,34 @@ fn owners_are_put_right_wherever_they_were() {
     assert_eq!(snapshot(&fixture.tree()), snapshot(&top));
 }
 
+/// The ACL of a directory is handed down to what is made in it, but not to what is restored.
+#[test]
+fn no_acl_of_the_target_is_handed_down() {
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.tree().join("d")).unwrap();
+    fs::write(fixture.tree().join("d/file"), b"x").unwrap();
+    let archive = fixture.archive();
+    fs::create_dir(fixture.target()).unwrap();
+    // Version 2, then tag, permissions and number of each entry: owner, user 1234, group, mask,
+    // others.
+    let entries: [(u8, u8, u16); 5] =
+        [(1, 7, 0xffff), (2, 7, 1234), (4, 5, 0xffff), (16, 7, 0xffff), (32, 5, 0xffff)];
+    let mut acl = vec![2, 0, 0, 0];
+    for (tag, permissions, number) in entries {
+        let [high, low] = number.to_be_bytes();
+        let filler = if number == 0xffff { 0xff } else { 0 };
+        acl.extend([tag, 0, permissions, 0, low, high, filler, filler]);
+    }
+    if !set_xattr(&fixture.target(), "system.posix_acl_default", &acl) {
+        println!("skipped: this file system has no ACLs");
+        return;
+    }
+    fs::write(fixture.target().join("probe"), b"").unwrap();
+    assert!(!xattrs(&fixture.target().join("probe")).is_empty(), "it is handed down");
+    fixture.restore(&archive, &ExtractOptions::default());
+    assert_eq!(snapshot(&fixture.tree()), snapshot(&fixture.target().join("tree")));
+}
+
 #[test]
 fn what_is_in_the_way_is_replaced_if_the_rest_may_be_removed() {
     let fixture = Fixture::new();
