@@ -141,7 +141,7 @@ pub enum Failure {
     Vanished,
     /// The system refused to open or read it.
     Unreadable(Errno),
-    /// It is larger than the format can say.
+    /// It is larger than the format can say with blocks of this size.
     TooLarge,
 }
 

@@ -169,7 +169,7 @@ impl std::fmt::Display for ProblemKind {
                 write!(f, "not archived: {}", words(*errno))
             }
             ProblemKind::Failed(Failure::TooLarge) => {
-                f.write_str("not archived: larger than 2^48 - 1 bytes")
+                f.write_str("not archived: too large for the format with blocks of this size")
             }
             ProblemKind::Torn => {
                 f.write_str("torn: it went on changing while it was read; kept as read last")

@@ -203,6 +203,26 @@ fn files_that_vanish_are_named() {
 }
 
 #[test]
+fn a_file_too_large_for_the_format_is_named_and_the_rest_is_archived() {
+    let mut bench = Bench::new();
+    bench.options.block_size = 512;
+    bench.write("small", "x");
+    let huge = std::fs::File::create(bench.path("huge")).unwrap();
+    if let Err(error) = huge.set_len(10 << 40) {
+        println!("skipped: this file system has no files of ten terabytes ({error})");
+        return;
+    }
+    let (outcome, problems) = bench.try_archive();
+    let outcome = outcome.unwrap();
+    assert!(outcome.incomplete);
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].kind, vac::archiver::ProblemKind::Failed(Failure::TooLarge));
+    assert!(bench.tree_of(outcome.root).contains_key("/small"));
+    bench.options.block_size = 8192;
+    assert!(!bench.try_archive().0.unwrap().incomplete);
+}
+
+#[test]
 fn a_stop_ends_without_an_archive() {
     let bench = Bench::new();
     bench.write("file", "x");

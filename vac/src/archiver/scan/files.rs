@@ -5,6 +5,9 @@ use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use venti_proto::MAX_STREAM_SIZE;
+use venti_proto::hash_tree::{depth_of, pointer_size_for};
+
 use super::super::chunk::{
     CHUNK_CONTENT, Change, Event, Failure, FileEvent, FileResult, Piece, Work,
 };
@@ -41,6 +44,10 @@ impl Scanner<'_> {
         attributes: Attributes,
         old: Option<OldFile>,
     ) -> Result<(), ArchiveError> {
+        if !self.fits(&attributes) {
+            self.fail(Failure::TooLarge);
+            return Ok(());
+        }
         let existed = old.is_some();
         let is_trusted = self.options.old.is_some_and(|old| old.trust != Trust::Nothing);
         let content = old.as_ref().and_then(|old| old.content.as_ref());
@@ -68,6 +75,14 @@ impl Scanner<'_> {
         }
         self.file_event(directory, name, attributes, work, change, result);
         Ok(())
+    }
+
+    /// Whether the format can hold a file of this size in blocks of this size.
+    fn fits(&self, attributes: &Attributes) -> bool {
+        let block_size = self.options.block_size;
+        let depth = depth_of(attributes.size, pointer_size_for(block_size), block_size);
+        attributes.kind != FileKind::Regular
+            || (attributes.size <= MAX_STREAM_SIZE && depth.is_some())
     }
 
     /// Whether another name of this file came before; else this one is remembered.
