@@ -1,5 +1,8 @@
 //! Why a file of the dump can not be had: one vocabulary for FUSE, 9P and the programs.
 
+use vac::reader::ReadError;
+use venti_proto::StoreError;
+
 /// What went wrong with a file. The texts are those that Plan 9's clients know, where there is one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
@@ -42,4 +45,30 @@ pub enum FileError {
         /// What happened.
         detail: String,
     },
+}
+
+impl From<&StoreError> for FileError {
+    fn from(error: &StoreError) -> FileError {
+        let detail = error.to_string();
+        match error {
+            StoreError::Connection { .. } => FileError::Unreachable { detail },
+            _ => FileError::Io { detail },
+        }
+    }
+}
+
+impl From<StoreError> for FileError {
+    fn from(error: StoreError) -> FileError {
+        FileError::from(&error)
+    }
+}
+
+impl From<ReadError> for FileError {
+    fn from(error: ReadError) -> FileError {
+        match error.store() {
+            Some(error) => FileError::from(error),
+            None if error == ReadError::NotADirectory => FileError::NotADirectory,
+            None => FileError::Io { detail: error.to_string() },
+        }
+    }
 }

@@ -3,7 +3,12 @@
 //! [`date`] knows which dump is meant, and [`p9`] speaks 9P2000.
 
 pub mod date;
+pub mod dump;
 mod file_error;
+pub mod fuse;
 pub mod p9;
+pub mod p9_dump;
+pub mod store;
+pub mod users;
 
 pub use file_error::FileError;

@@ -1,0 +1,16 @@
+//! The dump as a tree: `/HOST/yyyy/mmdd[.n]/...`, and `latest` beside the years.
+//!
+//! One core for FUSE, 9P and the programs. A [`Place`] is a name in the tree; what is in a dump
+//! never changes, and is read when it is asked for. Nothing here knows who asks: permissions are
+//! enforced by the kernel (FUSE) or by [`crate::users`] (9P, programs).
+
+mod attributes;
+mod catalogue;
+mod entry;
+mod listing;
+mod tree;
+
+pub use attributes::{Attributes, FileId};
+pub use catalogue::{Catalogue, Dump};
+pub use entry::DumpFile;
+pub use tree::{LATEST, Place, Tree};

@@ -1,0 +1,293 @@
+//! The tree: what is where, found and listed.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use vac::format::{FileKind, Timestamp};
+use vac::reader::Archive;
+use venti_proto::roots::HostName;
+use venti_proto::{BlockStore, Score};
+
+use super::entry::hash;
+use super::listing::Listings;
+use super::{Attributes, Catalogue, Dump, DumpFile};
+use crate::FileError;
+use crate::date::DumpName;
+
+/// The name beside the years.
+pub const LATEST: &[u8] = b"latest";
+
+/// Archives that are kept open.
+const OPEN_ARCHIVES: usize = 256;
+
+/// A name in the tree.
+#[derive(Clone)]
+pub enum Place {
+    /// All hosts.
+    Top,
+    /// A host: its years, and `latest`.
+    Host(HostName),
+    /// A symbolic link to the newest dump of a host.
+    Latest(HostName),
+    /// A year of a host.
+    Year(HostName, i16),
+    /// A file in a dump, or the dump's root.
+    File(DumpFile),
+}
+
+/// The dump.
+pub struct Tree {
+    catalogue: Arc<Catalogue>,
+    store: Arc<dyn BlockStore>,
+    /// Only this host is shown, without its name.
+    host: Option<HostName>,
+    /// Most recently used last.
+    open: Mutex<Vec<(Score, Archive)>>,
+    listings: Listings,
+}
+
+impl Tree {
+    /// All hosts, or one.
+    #[must_use]
+    pub fn new(
+        catalogue: Arc<Catalogue>,
+        store: Arc<dyn BlockStore>,
+        host: Option<HostName>,
+    ) -> Tree {
+        let (open, listings) = (Mutex::default(), Listings::default());
+        Tree { catalogue, store, host, open, listings }
+    }
+
+    /// Which dumps there are.
+    #[must_use]
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// Where the tree begins.
+    #[must_use]
+    pub fn root(&self) -> Place {
+        self.host.clone().map_or(Place::Top, Place::Host)
+    }
+
+    /// The root of a dump.
+    ///
+    /// # Errors
+    /// If the archive can not be opened.
+    pub fn open_dump(&self, host: &HostName, dump: &Arc<Dump>) -> Result<DumpFile, FileError> {
+        let archive = self.archive(dump.record.root.score)?;
+        Ok(DumpFile::root(host.clone(), Arc::clone(dump), archive.root().clone()))
+    }
+
+    fn archive(&self, score: Score) -> Result<Archive, FileError> {
+        let mut open = self.open.lock();
+        if let Some(position) = open.iter().position(|(known, _)| *known == score) {
+            let found = open.remove(position);
+            let archive = found.1.clone();
+            open.push(found);
+            return Ok(archive);
+        }
+        drop(open);
+        let archive = Archive::open(Arc::clone(&self.store), score)?;
+        let mut open = self.open.lock();
+        if open.len() >= OPEN_ARCHIVES {
+            open.remove(0);
+        }
+        open.push((score, archive.clone()));
+        Ok(archive)
+    }
+
+    /// The parent of a place; the root's is the root.
+    #[must_use]
+    pub fn parent(&self, place: &Place) -> Place {
+        match place {
+            Place::Top => Place::Top,
+            Place::Host(_) => self.root(),
+            Place::Year(host, _) | Place::Latest(host) => Place::Host(host.clone()),
+            Place::File(file) => match file.parent() {
+                Some(parent) => Place::File(parent.clone()),
+                None => Place::Year(file.host().clone(), file.dump().name.day.year()),
+            },
+        }
+    }
+
+    /// The last element of the name of a place.
+    #[must_use]
+    pub fn name(&self, place: &Place) -> Vec<u8> {
+        match place {
+            Place::Top => b"/".to_vec(),
+            Place::Host(_) if self.host.is_some() => b"/".to_vec(),
+            Place::Host(host) => host.as_str().as_bytes().to_vec(),
+            Place::Latest(_) => LATEST.to_vec(),
+            Place::Year(_, year) => format!("{year:04}").into_bytes(),
+            Place::File(file) if file.parent().is_none() => {
+                file.dump().name.month_and_day().into_bytes()
+            }
+            Place::File(file) => file.node().name().to_vec(),
+        }
+    }
+
+    /// The name `name` in a directory.
+    ///
+    /// # Errors
+    /// [`FileError::NotFound`], [`FileError::NotADirectory`], or why it can not be read.
+    pub fn lookup(&self, place: &Place, name: &[u8]) -> Result<Place, FileError> {
+        match place {
+            Place::File(file) if file.node().is_directory() => match file.node().lookup(name)? {
+                Some(node) => Ok(Place::File(file.child(node))),
+                None => Err(FileError::NotFound),
+            },
+            Place::File(_) | Place::Latest(_) => Err(FileError::NotADirectory),
+            Place::Top | Place::Host(_) | Place::Year(..) => {
+                let text = std::str::from_utf8(name).map_err(|_| FileError::NotFound)?;
+                // Dumps that are known stay; the log is only asked for new ones.
+                match self.lookup_known(place, text) {
+                    Err(FileError::NotFound) => {
+                        self.catalogue.refresh()?;
+                        self.lookup_known(place, text)
+                    }
+                    found => found,
+                }
+            }
+        }
+    }
+
+    fn lookup_known(&self, place: &Place, name: &str) -> Result<Place, FileError> {
+        match place {
+            Place::Host(host) if name.as_bytes() == LATEST => {
+                self.catalogue.refresh()?;
+                self.catalogue.latest(host).ok_or(FileError::NotFound)?;
+                Ok(Place::Latest(host.clone()))
+            }
+            Place::Host(host) => {
+                let year = name.parse::<i16>().ok().filter(|year| format!("{year:04}") == name);
+                let year = year.ok_or(FileError::NotFound)?;
+                let in_year = |dump: &Arc<Dump>| dump.name.day.year() == year;
+                let found = self.catalogue.dumps(host).iter().any(in_year);
+                found.then(|| Place::Year(host.clone(), year)).ok_or(FileError::NotFound)
+            }
+            Place::Year(host, year) => {
+                let name: DumpName =
+                    format!("{year:04}/{name}").parse().map_err(|_| FileError::NotFound)?;
+                let dump = self.catalogue.find(host, name).ok_or(FileError::NotFound)?;
+                self.open_dump(host, &dump).map(Place::File)
+            }
+            _ => {
+                let host: HostName = name.parse().map_err(|_| FileError::NotFound)?;
+                let found = self.catalogue.has(&host);
+                found.then_some(Place::Host(host)).ok_or(FileError::NotFound)
+            }
+        }
+    }
+
+    /// Gives the entries of a directory from `position` on to `take`, each with its name and the
+    /// position behind it, until it says no.
+    ///
+    /// # Errors
+    /// If it is none, or can not be read.
+    pub fn list(
+        &self,
+        place: &Place,
+        position: u64,
+        take: &mut dyn FnMut(&[u8], Place, u64) -> bool,
+    ) -> Result<(), FileError> {
+        match place {
+            Place::File(file) if file.node().is_directory() => {
+                let key = file.content_key();
+                return self.listings.list(key, file.node(), position, &mut |node, behind| {
+                    take(node.name(), Place::File(file.child(node.clone())), behind)
+                });
+            }
+            Place::File(_) | Place::Latest(_) => return Err(FileError::NotADirectory),
+            Place::Top | Place::Host(_) | Place::Year(..) => {
+                self.catalogue.refresh()?;
+            }
+        }
+        let names = self.names(place);
+        let skipped = usize::try_from(position).unwrap_or(usize::MAX);
+        for (at, name) in names.iter().enumerate().skip(skipped) {
+            // A dump whose root block is missing: asking for it by name says so.
+            let Ok(child) = self.lookup_known(place, name) else { continue };
+            if !take(name.as_bytes(), child, at as u64 + 1) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The names in a directory that no archive holds.
+    fn names(&self, place: &Place) -> Vec<String> {
+        match place {
+            Place::Top => self.catalogue.hosts().iter().map(ToString::to_string).collect(),
+            Place::Host(host) => {
+                let dumps = self.catalogue.dumps(host);
+                let mut years: Vec<String> = dumps.iter().map(|dump| dump.name.year()).collect();
+                years.dedup();
+                if !years.is_empty() {
+                    years.insert(0, String::from_utf8_lossy(LATEST).into_owned());
+                }
+                years
+            }
+            Place::Year(host, year) => {
+                let dumps = self.catalogue.dumps(host);
+                let in_year = |dump: &&Arc<Dump>| dump.name.day.year() == *year;
+                dumps.iter().filter(in_year).map(|dump| dump.name.month_and_day()).collect()
+            }
+            Place::Latest(_) | Place::File(_) => Vec::new(),
+        }
+    }
+
+    /// What stat shows of a place.
+    ///
+    /// # Errors
+    /// If it can not be read.
+    pub fn attributes(&self, place: &Place) -> Result<Attributes, FileError> {
+        let last = |host: &HostName| {
+            let time = self.catalogue.latest(host).map_or(0, |dump| dump.record.time);
+            let seconds = time.div_euclid(1_000_000_000);
+            let nanoseconds = u32::try_from(time.rem_euclid(1_000_000_000)).unwrap_or(0);
+            Timestamp { seconds, nanoseconds }
+        };
+        let synthetic = |parts: &[&[u8]], time| Attributes::synthetic(hash(parts), time);
+        Ok(match place {
+            Place::File(file) => file.attributes()?,
+            Place::Top => synthetic(&[b"top"], Timestamp::default()),
+            Place::Host(host) => synthetic(&[b"host", host.as_str().as_bytes()], last(host)),
+            Place::Year(host, year) => {
+                synthetic(&[b"year", host.as_str().as_bytes(), &year.to_be_bytes()], last(host))
+            }
+            Place::Latest(host) => Attributes {
+                kind: FileKind::Symlink,
+                permissions: 0o777,
+                size: self.link_target(place)?.len() as u64,
+                ..synthetic(&[b"latest", host.as_str().as_bytes()], last(host))
+            },
+        })
+    }
+
+    /// Where a symbolic link leads.
+    ///
+    /// # Errors
+    /// If it is none, or can not be read.
+    pub fn link_target(&self, place: &Place) -> Result<Vec<u8>, FileError> {
+        match place {
+            Place::Latest(host) => {
+                let dump = self.catalogue.latest(host).ok_or(FileError::NotFound)?;
+                Ok(dump.name.to_string().into_bytes())
+            }
+            Place::File(file) if file.node().kind() == FileKind::Symlink => {
+                Ok(file.node().link_target()?)
+            }
+            _ => Err(FileError::Io { detail: "not a symbolic link".to_owned() }),
+        }
+    }
+
+    /// The root of the newest dump, which `latest` leads to.
+    ///
+    /// # Errors
+    /// If there is none, or it can not be opened.
+    pub fn latest(&self, host: &HostName) -> Result<DumpFile, FileError> {
+        let dump = self.catalogue.latest(host).ok_or(FileError::NotFound)?;
+        self.open_dump(host, &dump)
+    }
+}

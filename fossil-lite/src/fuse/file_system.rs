@@ -1,0 +1,295 @@
+//! The requests of the kernel.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use fuser::{
+    Errno, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyXattr, Request,
+};
+use parking_lot::Mutex;
+
+use super::attributes::{errno, file_attr, file_type};
+use super::inodes::Inodes;
+use super::read_ahead::ReadAhead;
+use crate::FileError;
+use crate::dump::{Attributes, Place, Tree};
+
+/// What is in a dump never changes.
+const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// Hosts and years get new dumps.
+const SHORT: Duration = Duration::from_secs(1);
+
+/// `.` and `..` come before the entries.
+const DOTS: u64 = 2;
+
+pub(super) struct DumpFileSystem {
+    tree: Arc<Tree>,
+    inodes: Inodes,
+    files: Mutex<HashMap<u64, Arc<Mutex<ReadAhead>>>>,
+    next_handle: AtomicU64,
+}
+
+/// An entry as the kernel is told of it.
+struct Entry {
+    inode: u64,
+    attributes: Attributes,
+    lifetime: Duration,
+}
+
+impl DumpFileSystem {
+    pub(super) fn new(tree: Arc<Tree>) -> DumpFileSystem {
+        let inodes = Inodes::new(tree.root());
+        DumpFileSystem { tree, inodes, files: Mutex::default(), next_handle: AtomicU64::new(1) }
+    }
+
+    fn place(&self, inode: INodeNo) -> Result<Place, FileError> {
+        self.inodes.place(inode.0).ok_or(FileError::NotFound)
+    }
+
+    fn find(&self, parent: INodeNo, name: &[u8]) -> Result<Entry, FileError> {
+        let place = self.tree.lookup(&self.place(parent)?, name)?;
+        let attributes = self.tree.attributes(&place)?;
+        let lifetime = lifetime(&place);
+        let inode = self.inodes.tell(parent.0, name, &place, &attributes);
+        Ok(Entry { inode, attributes, lifetime })
+    }
+
+    fn xattr(&self, inode: INodeNo, name: &OsStr) -> Result<Vec<u8>, FileError> {
+        let Place::File(file) = self.place(inode)? else { return Err(FileError::NoAttribute) };
+        let xattrs = file.xattrs()?;
+        let found = xattrs.into_iter().find(|xattr| xattr.name == name.as_bytes());
+        found.map(|xattr| xattr.value).ok_or(FileError::NoAttribute)
+    }
+
+    /// The names of all attributes, each with a zero byte behind it. Those that only root can
+    /// read, only root gets to know of.
+    fn xattr_names(&self, inode: INodeNo, uid: u32) -> Result<Vec<u8>, FileError> {
+        let Place::File(file) = self.place(inode)? else { return Ok(Vec::new()) };
+        let mut names = Vec::new();
+        for xattr in file.xattrs()? {
+            if uid == 0 || !xattr.name.starts_with(b"trusted.") {
+                names.extend_from_slice(&xattr.name);
+                names.push(0);
+            }
+        }
+        Ok(names)
+    }
+
+    fn open_file(&self, inode: INodeNo) -> Result<u64, FileError> {
+        let Place::File(file) = self.place(inode)? else { return Err(FileError::IsADirectory) };
+        let handle = self.next_handle.fetch_add(1, Ordering::Relaxed);
+        let file = Arc::new(Mutex::new(ReadAhead::new(file.node().clone())));
+        self.files.lock().insert(handle, file);
+        Ok(handle)
+    }
+
+    /// The entries of a directory, the dots first.
+    fn list(
+        &self,
+        inode: INodeNo,
+        offset: u64,
+        take: &mut dyn FnMut(&[u8], Place, u64) -> bool,
+    ) -> Result<(), FileError> {
+        let place = self.place(inode)?;
+        if offset < 1 && !take(b".", place.clone(), 1) {
+            return Ok(());
+        }
+        if offset < DOTS && !take(b"..", self.tree.parent(&place), DOTS) {
+            return Ok(());
+        }
+        self.tree.list(&place, offset.saturating_sub(DOTS), &mut |name, place, behind| {
+            take(name, place, behind + DOTS)
+        })
+    }
+}
+
+fn lifetime(place: &Place) -> Duration {
+    match place {
+        Place::File(_) => FOR_EVER,
+        Place::Top | Place::Host(_) | Place::Year(..) | Place::Latest(_) => SHORT,
+    }
+}
+
+fn is_dot(name: &[u8]) -> bool {
+    matches!(name, b"." | b"..")
+}
+
+impl Filesystem for DumpFileSystem {
+    fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
+        for wanted in [
+            InitFlags::FUSE_POSIX_ACL,
+            InitFlags::FUSE_DO_READDIRPLUS,
+            InitFlags::FUSE_READDIRPLUS_AUTO,
+            InitFlags::FUSE_PARALLEL_DIROPS,
+            InitFlags::FUSE_CACHE_SYMLINKS,
+            InitFlags::FUSE_ASYNC_READ,
+        ] {
+            // Whatever this kernel has not, it does without.
+            let _ = config.add_capabilities(wanted);
+        }
+        let most = config.set_max_readahead(4 << 20).err();
+        if let Some(most) = most {
+            let _ = config.set_max_readahead(most);
+        }
+        Ok(())
+    }
+
+    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        match self.find(parent, name.as_bytes()) {
+            Ok(entry) => {
+                let attr = file_attr(entry.inode, &entry.attributes);
+                reply.entry(&entry.lifetime, &attr, Generation(0));
+            }
+            Err(error) => reply.error(errno(&error)),
+        }
+    }
+
+    fn forget(&self, _: &Request, inode: INodeNo, lookups: u64) {
+        self.inodes.forget(inode.0, lookups);
+    }
+
+    fn getattr(&self, _: &Request, inode: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        let attributes = self
+            .place(inode)
+            .and_then(|place| Ok((lifetime(&place), self.tree.attributes(&place)?)));
+        match attributes {
+            Ok((lifetime, attributes)) => reply.attr(&lifetime, &file_attr(inode.0, &attributes)),
+            Err(error) => reply.error(errno(&error)),
+        }
+    }
+
+    fn readlink(&self, _: &Request, inode: INodeNo, reply: ReplyData) {
+        match self.place(inode).and_then(|place| self.tree.link_target(&place)) {
+            Ok(target) => reply.data(&target),
+            Err(error) => reply.error(errno(&error)),
+        }
+    }
+
+    fn open(&self, _: &Request, inode: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        match self.open_file(inode) {
+            Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::FOPEN_KEEP_CACHE),
+            Err(error) => reply.error(errno(&error)),
+        }
+    }
+
+    fn read(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let file = self.files.lock().get(&handle.0).cloned();
+        let Some(file) = file else { return reply.error(Errno::EBADF) };
+        let mut file = file.lock();
+        match file.read(offset, size as usize) {
+            Ok(data) => reply.data(data),
+            Err(error) => reply.error(errno(&error)),
+        }
+    }
+
+    fn release(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        handle: FileHandle,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        _: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.files.lock().remove(&handle.0);
+        reply.ok();
+    }
+
+    fn opendir(&self, _: &Request, inode: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        let flags = match self.inodes.place(inode.0) {
+            Some(Place::File(_)) => FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_CACHE_DIR,
+            _ => FopenFlags::empty(),
+        };
+        reply.opened(FileHandle(0), flags);
+    }
+
+    fn readdir(
+        &self,
+        _: &Request,
+        inode: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        let listed = self.list(inode, offset, &mut |name, place, behind| {
+            let Ok(attributes) = self.tree.attributes(&place) else { return true };
+            let (number, kind) = match is_dot(name) {
+                true => (inode.0, FileType::Directory),
+                false => (Inodes::number(inode.0, name, &attributes), file_type(attributes.kind)),
+            };
+            !reply.add(INodeNo(number), behind, kind, OsStr::from_bytes(name))
+        });
+        match listed {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(errno(&error)),
+        }
+    }
+
+    fn readdirplus(
+        &self,
+        _: &Request,
+        inode: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        let listed = self.list(inode, offset, &mut |name, place, behind| {
+            let Ok(attributes) = self.tree.attributes(&place) else { return true };
+            let lifetime = lifetime(&place);
+            // The kernel does not count the dots as lookups.
+            let told = !is_dot(name);
+            let number = match told {
+                true => self.inodes.tell(inode.0, name, &place, &attributes),
+                false => inode.0,
+            };
+            let attr = file_attr(number, &attributes);
+            let name = OsStr::from_bytes(name);
+            let full = reply.add(INodeNo(number), behind, name, &lifetime, &attr, Generation(0));
+            if full && told {
+                self.inodes.forget(number, 1);
+            }
+            !full
+        });
+        match listed {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(errno(&error)),
+        }
+    }
+
+    fn getxattr(&self, _: &Request, inode: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        answer_xattr(self.xattr(inode, name), size, reply);
+    }
+
+    fn listxattr(&self, request: &Request, inode: INodeNo, size: u32, reply: ReplyXattr) {
+        answer_xattr(self.xattr_names(inode, request.uid()), size, reply);
+    }
+}
+
+/// A size of 0 asks how large the answer is.
+fn answer_xattr(answer: Result<Vec<u8>, FileError>, size: u32, reply: ReplyXattr) {
+    match answer {
+        Ok(data) => match u32::try_from(data.len()) {
+            Ok(length) if size == 0 => reply.size(length),
+            Ok(length) if length <= size => reply.data(&data),
+            _ => reply.error(Errno::ERANGE),
+        },
+        Err(error) => reply.error(errno(&error)),
+    }
+}

@@ -1,0 +1,53 @@
+//! The dump as a FUSE file system: a thin side of [`crate::dump`].
+//!
+//! The kernel enforces permissions (`default_permissions`, ACLs), and is told that nothing in a
+//! dump ever changes, so that it asks once. A version of a file has one inode number in every dump
+//! that has it, so its pages are kept once. Directories have one a dump: the kernel allows no
+//! directory two places.
+
+mod attributes;
+mod file_system;
+mod inodes;
+mod read_ahead;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use fuser::{BackgroundSession, Config, MountOption, SessionACL};
+
+use crate::dump::Tree;
+use file_system::DumpFileSystem;
+
+/// Who may see a mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Everybody, each with their own permissions: only root can offer that.
+    Everybody,
+    /// Only the user who mounts it.
+    Owner,
+}
+
+/// Mounts the dump; it is unmounted when the session is dropped or told so.
+///
+/// # Errors
+/// What the system says: the directory is not there, in use, or not allowed.
+pub fn mount(tree: Arc<Tree>, at: &Path, audience: Audience) -> std::io::Result<BackgroundSession> {
+    let mut config = Config::default();
+    config.mount_options = vec![
+        MountOption::FSName("venti".to_owned()),
+        MountOption::Subtype("fossil-lite".to_owned()),
+        MountOption::RO,
+        MountOption::NoSuid,
+        MountOption::NoDev,
+        MountOption::NoAtime,
+        MountOption::DefaultPermissions,
+    ];
+    config.acl = match audience {
+        Audience::Everybody => SessionACL::All,
+        Audience::Owner => SessionACL::Owner,
+    };
+    // Most of a request's time is spent waiting for the server.
+    config.n_threads = Some(8);
+    config.clone_fd = true;
+    fuser::spawn_mount(DumpFileSystem::new(tree), at, &config)
+}
