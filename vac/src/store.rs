@@ -7,9 +7,10 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arenas::{OpenError, Store, StoreOptions};
+use arenas::{OpenError, Store, StoreOptions, SystemEnvironment};
 use venti_proto::address::{Address, ParseAddressError};
 use venti_proto::client::{Client, ConnectError};
+use venti_proto::roots::{RootLog, RootLogError};
 use venti_proto::{BlockStore, StoreError};
 
 use crate::walk::{Attributes, Identity};
@@ -40,6 +41,8 @@ pub struct OpenOptions {
 pub struct OpenedStore {
     /// The store.
     pub blocks: Arc<dyn BlockStore>,
+    /// The log of roots: a server's, if it keeps one, or that of the store.
+    pub roots: Arc<dyn RootLog>,
     /// The store itself, if it is in this process, and the directory that it is in.
     embedded: Option<(Store, Identity)>,
     /// Whether it was made just now.
@@ -69,6 +72,14 @@ pub enum OpenStoreError {
         /// What is wrong with it.
         error: OpenError,
     },
+    /// The log of roots in the directory can not be opened.
+    #[error("{}: {error}", path.display())]
+    Roots {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: RootLogError,
+    },
     /// There is something at the path that is neither a directory nor a socket.
     #[error("{}: {error}", path.display())]
     Path {
@@ -93,7 +104,7 @@ impl OpenStoreError {
             OpenStoreError::Connect(_) => 10,
             OpenStoreError::Open { error: OpenError::Busy, .. } => 11,
             OpenStoreError::Open { error: OpenError::Disk(error), .. } => of_io(&error.source),
-            OpenStoreError::Open { .. } => 10,
+            OpenStoreError::Open { .. } | OpenStoreError::Roots { .. } => 10,
             OpenStoreError::Path { error, .. } => of_io(error),
         }
     }
@@ -142,7 +153,9 @@ pub fn open(named: Option<&str>, options: OpenOptions) -> Result<OpenedStore, Op
     match place_of(name.ok_or(OpenStoreError::Unnamed)?)? {
         Place::Server(address) => {
             let client = Client::connect_many(&address, options.connections)?;
-            Ok(OpenedStore { blocks: Arc::new(client), embedded: None, is_new: false })
+            let client = Arc::new(client);
+            let roots = Arc::clone(&client) as _;
+            Ok(OpenedStore { blocks: client, roots, embedded: None, is_new: false })
         }
         Place::Directory(path) => open_directory(&path, options.access),
     }
@@ -160,10 +173,14 @@ fn open_directory(path: &Path, access: Access) -> Result<OpenedStore, OpenStoreE
     let options = StoreOptions { create, read_only, memory: MEMORY, ..StoreOptions::default() };
     let open_error = |error| OpenStoreError::Open { path: path.to_owned(), error };
     let store = Store::open_path(path, options).map_err(open_error)?;
+    let zone = jiff::tz::TimeZone::system();
+    let roots = store.roots_log(zone.iana_name().unwrap_or("UTC"), Arc::new(SystemEnvironment));
+    let roots = roots.map_err(|error| OpenStoreError::Roots { path: path.to_owned(), error })?;
     let directory = File::open(path).map_err(path_error)?;
     let attributes = Attributes::of_open(&directory).map_err(|errno| path_error(errno.into()))?;
     Ok(OpenedStore {
         blocks: Arc::new(store.clone()),
+        roots: Arc::new(roots),
         embedded: Some((store, attributes.identity)),
         is_new: create,
     })

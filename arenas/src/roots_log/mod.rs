@@ -10,6 +10,7 @@
 //! One lock, held while a record is written: records are rare, and their order is their chain.
 
 mod file;
+mod of_store;
 mod rebuild;
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,16 @@
 //! The tests of this crate that look at it from outside, in one binary.
 
 #[cfg(test)]
+mod fuse_mount;
+#[cfg(test)]
 mod little_tree;
 #[cfg(test)]
 mod p9_clients;
 #[cfg(test)]
+mod p9_dump;
+#[cfg(test)]
 mod p9_messages;
 #[cfg(test)]
 mod p9_transcripts;
+#[cfg(test)]
+mod world;

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use venti_proto::roots::HostName;
 
 /// Archive file trees in a Venti store.
 ///
@@ -50,7 +51,9 @@ pub(crate) struct Arguments {
     #[arg(short = 'b', long, value_name = "SIZE", default_value = "8k", value_parser = parse_size)]
     pub(crate) block_size: u64,
 
-    /// Send only what is not in this older archive (a score, or a file that holds one)
+    /// Send only what is not in this older archive: a score, a file that holds one, or `latest`
+    /// for the newest one of this host [default: the newest one of this host and these FILEs,
+    /// as with -q]
     #[arg(short = 'd', long = "diff", value_name = "OLD")]
     pub(crate) diff: Option<String>,
 
@@ -129,6 +132,14 @@ pub(crate) struct Arguments {
     /// Keep times of last reading
     #[arg(long)]
     pub(crate) atime: bool,
+
+    /// Do not tell the server of the archive, and do not ask it for the last one
+    #[arg(long)]
+    pub(crate) no_record: bool,
+
+    /// Name of the machine that the files are of [default: this machine's]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Option<HostName>,
 
     /// Run COMMAND first; if it fails nothing is archived
     #[arg(long, value_name = "COMMAND")]

@@ -3,6 +3,7 @@
 mod arguments;
 mod hooks;
 mod memory;
+mod recording;
 mod report;
 mod run;
 mod score_file;

@@ -19,19 +19,20 @@ use venti_proto::{Score, StoreError};
 
 use crate::arguments::Arguments;
 use crate::memory::Memory;
+use crate::recording::Recording;
 use crate::report::{Reporter, Style};
 use crate::{hooks, score_file, streams};
 
-const FAILED: u8 = 1;
+pub(crate) const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const INCOMPLETE: u8 = 3;
 const NO_STORE: u8 = 10;
 const INTERRUPTED: u8 = 130;
 
 /// Why there is no archive, with the exit status that says so.
-struct Failure {
-    code: u8,
-    error: anyhow::Error,
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    pub(crate) error: anyhow::Error,
 }
 
 /// Errors that say nothing else are of this sort.
@@ -41,7 +42,7 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
-fn usage(error: impl Into<anyhow::Error>) -> Failure {
+pub(crate) fn usage(error: impl Into<anyhow::Error>) -> Failure {
     Failure { code: USAGE, error: error.into() }
 }
 
@@ -95,8 +96,12 @@ fn prepare_and_archive(
     options.exclusions.directories.extend(store.directory());
     options.probe &= store.directory().is_none();
     let trust = if arguments.quick { Trust::Attributes } else { Trust::Nothing };
+    let recording = Recording::new(arguments)?;
     if let Some(old) = &arguments.diff {
-        let root = score_file::parse(old).map_err(usage)?;
+        let root = match old.as_str() {
+            "latest" => recording.newest_of_host(&store)?,
+            old => score_file::parse(old).map_err(usage)?,
+        };
         options.old = Some(OldArchive { root, trust });
     }
     if let Some(path) = &arguments.archive {
@@ -107,7 +112,8 @@ fn prepare_and_archive(
         }
     }
     let memory = memory_of(arguments, options.block_size);
-    if let Some(root) = memory.as_ref().and_then(Memory::recall) {
+    let hint = || memory.as_ref()?.recall().or_else(|| recording.last(&store));
+    if let Some(root) = hint() {
         options.old = Some(OldArchive { root, trust: Trust::Hint });
     }
     raise_file_limit();
@@ -116,6 +122,7 @@ fn prepare_and_archive(
         memory.remember(root);
     }
     let outcome = made.map_err(|error| Failure { code: code_of(&error), error: error.into() })?;
+    recording.record(&store, &outcome, reporter)?;
     print_score(arguments, &outcome)?;
     reporter.summary(&outcome);
     store.close().context("closing the store")?;
