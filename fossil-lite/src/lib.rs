@@ -8,6 +8,8 @@ mod file_error;
 pub mod fuse;
 pub mod p9;
 pub mod p9_dump;
+pub mod past;
+pub mod program;
 pub mod store;
 pub mod users;
 

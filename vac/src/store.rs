@@ -143,6 +143,20 @@ fn looks_like_store(path: &Path) -> bool {
     path.join("store.toml").exists() || path.join("arenas").is_dir()
 }
 
+/// The server that `named` (the option `-h`) or else the environment variable `venti` names;
+/// `None` if that is a directory.
+///
+/// # Errors
+/// [`OpenStoreError::Unnamed`], [`OpenStoreError::Address`].
+pub fn server(named: Option<&str>) -> Result<Option<Address>, OpenStoreError> {
+    let environment = std::env::var("venti").ok();
+    let name = named.or(environment.as_deref()).filter(|name| !name.is_empty());
+    match place_of(name.ok_or(OpenStoreError::Unnamed)?)? {
+        Place::Server(address) => Ok(Some(address)),
+        Place::Directory(_) => Ok(None),
+    }
+}
+
 /// Opens what `named` (the option `-h`) or else the environment variable `venti` names.
 ///
 /// # Errors

@@ -64,6 +64,12 @@ impl Tree {
         &self.catalogue
     }
 
+    /// Where the blocks are.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn BlockStore> {
+        &self.store
+    }
+
     /// Where the tree begins.
     #[must_use]
     pub fn root(&self) -> Place {

@@ -79,11 +79,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_before_1970_and_beyond_everything() {
+    fn times_before_1970() {
         let time = |seconds, nanoseconds| system_time(Timestamp { seconds, nanoseconds });
         assert_eq!(time(-1, 500_000_000), UNIX_EPOCH - Duration::from_millis(500));
         assert_eq!(time(1, 5), UNIX_EPOCH + Duration::new(1, 5));
-        assert_eq!(time(i64::MIN, 0), UNIX_EPOCH);
     }
 
     #[test]

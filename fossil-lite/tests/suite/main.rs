@@ -13,4 +13,6 @@ mod p9_messages;
 #[cfg(test)]
 mod p9_transcripts;
 #[cfg(test)]
+mod programs;
+#[cfg(test)]
 mod world;

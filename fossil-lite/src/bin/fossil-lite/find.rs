@@ -1,0 +1,125 @@
+//! `fossil-lite find`: files by their names in all dumps of a host, deleted ones too.
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use fossil_lite::dump::{Dump, DumpFile, Place, Tree};
+use fossil_lite::past::Missing;
+use fossil_lite::program::{Failure, Source, system};
+use globset::{GlobBuilder, GlobMatcher};
+use venti_proto::Score;
+
+/// Find files in all dumps by their names
+///
+/// Prints every version of every file whose name matches, once, with the newest dump that has it.
+/// A directory that is the same as in a later dump is not looked into again.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "Where was that letter?\n\n    \
+    venti=backup fossil-lite find '*letter*.tex'")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    source: Source,
+
+    /// Name, with *, ? and [] as in the shell; with a slash in it, the path from the root
+    #[arg(value_name = "PATTERN")]
+    pattern: String,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
+    let glob = GlobBuilder::new(arguments.pattern.trim_start_matches('/'))
+        .literal_separator(true)
+        .build()
+        .map_err(|error| Failure::Usage { detail: error.to_string() })?;
+    let host = arguments.source.host()?;
+    let tree = arguments.source.open(None)?;
+    let dumps = tree.catalogue().dumps(&host);
+    if dumps.is_empty() {
+        return Err(Missing::Host { host }.into());
+    }
+    let mut search = Search {
+        tree: &tree,
+        matcher: glob.compile_matcher(),
+        whole_path: arguments.pattern.contains('/'),
+        seen: HashSet::new(),
+        shown: HashSet::new(),
+        unreadable: 0,
+    };
+    for dump in dumps.iter().rev() {
+        match tree.open_dump(&host, dump) {
+            Ok(root) => search.look_into(dump, root)?,
+            Err(error) => search.complain(dump, b"", &error),
+        }
+    }
+    Ok(match (search.unreadable, search.shown.is_empty()) {
+        (0, true) => 1,
+        (0, false) => 0,
+        _ => 3,
+    })
+}
+
+struct Search<'a> {
+    tree: &'a Tree,
+    matcher: GlobMatcher,
+    whole_path: bool,
+    /// Directories by content, under the path where they were.
+    seen: HashSet<(Vec<u8>, (Score, Score, u64))>,
+    /// Versions by path.
+    shown: HashSet<(Vec<u8>, u64, u32)>,
+    unreadable: u64,
+}
+
+impl Search<'_> {
+    fn look_into(&mut self, dump: &Arc<Dump>, root: DumpFile) -> Result<(), Failure> {
+        let mut waiting = vec![root];
+        while let Some(directory) = waiting.pop() {
+            if !self.seen.insert((directory.path(), directory.content_key())) {
+                continue;
+            }
+            let mut children = Vec::new();
+            let place = Place::File(directory.clone());
+            let listed = self.tree.list(&place, 0, &mut |_, place, _| {
+                children.extend(match place {
+                    Place::File(file) => Some(file),
+                    _ => None,
+                });
+                true
+            });
+            if let Err(error) = listed {
+                self.complain(dump, &directory.path(), &error);
+            }
+            for child in children {
+                self.show(dump, &child)?;
+                if child.node().is_directory() {
+                    waiting.push(child);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, dump: &Arc<Dump>, file: &DumpFile) -> Result<(), Failure> {
+        let path = file.path();
+        let looked_at = if self.whole_path { &path[..] } else { file.node().name() };
+        if !self.matcher.is_match(std::ffi::OsStr::from_bytes(looked_at)) {
+            return Ok(());
+        }
+        let id = file.id();
+        // A directory changes with everything in it: its versions are of no interest here.
+        let version = if file.node().is_directory() { 0 } else { id.version };
+        if self.shown.insert((path.clone(), id.path, version)) {
+            let mut out = std::io::stdout().lock();
+            write!(out, "{}/", dump.name)
+                .and_then(|()| out.write_all(&path))
+                .and_then(|()| out.write_all(b"\n"))
+                .map_err(system("standard output"))?;
+        }
+        Ok(())
+    }
+
+    fn complain(&mut self, dump: &Dump, path: &[u8], error: &fossil_lite::FileError) {
+        self.unreadable += 1;
+        eprintln!("fossil-lite: {}/{}: {error}", dump.name, String::from_utf8_lossy(path));
+    }
+}

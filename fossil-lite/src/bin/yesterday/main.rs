@@ -1,0 +1,276 @@
+//! The program yesterday. See yesterday(1) and `yesterday --help`.
+
+mod past;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use clap::{ArgAction, CommandFactory, Parser};
+use fossil_lite::FileError;
+use fossil_lite::date::When;
+use fossil_lite::dump::Tree;
+use fossil_lite::past::{Found, extract, find, same_content};
+use fossil_lite::program::{Failure, Generate, Source, end, generate, system};
+use jiff::Timestamp;
+use vac::reader::Piece;
+use venti_proto::roots::HostName;
+
+/// Print the names of files in the dump, or get them back
+///
+/// Without an option: the name of the last version before today of each FILE. The dump must be
+/// mounted for names; everything else comes straight from the server.
+#[derive(Debug, Parser)]
+#[command(
+    name = "yesterday",
+    version,
+    disable_help_flag = true,
+    arg_required_else_help = true,
+    after_long_help = "See what has changed in the last week in the profile:\n\n    \
+        yesterday --diff -n 7 ~/.profile\n\n\
+        Restore it:\n\n    yesterday -c ~/.profile\n\n\
+        A program with the library of last Monday:\n\n    \
+        yesterday -b -d monday /lib/libc.so.6 -- make test\n\n\
+        0 complete; 1 not there; 2 usage; 10 no such server or store; 12 not allowed. With \
+        --diff that of diff, with -b that of the command."
+)]
+struct Arguments {
+    #[command(flatten)]
+    source: Source,
+
+    /// The last version on or before DATE: 2004/0611, 0611, 11, 2004-06-11 18:30, monday,
+    /// '2 weeks ago'; -0611 is the same as -d 0611
+    #[arg(short = 'd', long = "date", value_name = "DATE", conflicts_with = "days")]
+    date: Option<String>,
+
+    /// The last version so many days ago or before
+    #[arg(short = 'n', long, value_name = "DAYS")]
+    days: Option<u32>,
+
+    /// Copy it back; the present version is kept as FILE.before-yesterday
+    #[arg(short = 'c', long, group = "what")]
+    copy: bool,
+
+    /// Copy it back if it differs
+    #[arg(short = 'C', long, group = "what")]
+    copy_if_different: bool,
+
+    /// Compare it with the present version
+    #[arg(long, group = "what")]
+    diff: bool,
+
+    /// Print it
+    #[arg(long, group = "what")]
+    cat: bool,
+
+    /// Run COMMAND, or a shell, with the versions of then in the place of today's
+    #[arg(short = 'b', long, group = "what")]
+    bind: bool,
+
+    /// Do not keep the present version
+    #[arg(long)]
+    discard: bool,
+
+    /// Where the dump is mounted
+    #[arg(long, value_name = "DIRECTORY", default_value = "/n/dump", env = "DUMP")]
+    mount: PathBuf,
+
+    /// Files of today or of any day
+    #[arg(value_name = "FILE", required_unless_present = "generate")]
+    files: Vec<PathBuf>,
+
+    /// What to run, with -b
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+
+    /// Print the man page or the completions of a shell
+    #[arg(long, value_enum, value_name = "WHAT", hide = true, exclusive = true)]
+    generate: Option<Generate>,
+
+    /// Print help
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse_from(with_dates(std::env::args_os()));
+    let result = match arguments.generate {
+        Some(what) => generate(what, Arguments::command()),
+        None => run(&arguments),
+    };
+    end("yesterday", result)
+}
+
+/// `-0611` and the like, as yesterday(1) always had them.
+fn with_dates(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut all = Vec::new();
+    let mut in_command = false;
+    for argument in arguments {
+        in_command |= argument == "--";
+        let digits = argument.to_str().and_then(|text| text.strip_prefix('-')).filter(|digits| {
+            !digits.is_empty() && digits.len() <= 8 && digits.bytes().all(|b| b.is_ascii_digit())
+        });
+        match digits {
+            Some(digits) if !in_command => all.extend(["-d".into(), digits.into()]),
+            _ => all.push(argument),
+        }
+    }
+    all
+}
+
+/// What is known when the files are gone through.
+struct Yesterday<'a> {
+    arguments: &'a Arguments,
+    tree: &'a Tree,
+    host: HostName,
+}
+
+fn run(arguments: &Arguments) -> Result<u8, Failure> {
+    let host = arguments.source.host()?;
+    let tree = arguments.source.open(None)?;
+    let now = Timestamp::now().to_zoned(tree.catalogue().time_zone());
+    let when = match (&arguments.date, arguments.days) {
+        (Some(date), _) => When::parse(date, &now)?,
+        (None, Some(days)) => When::days_ago(days, &now)?,
+        (None, None) => When::Before(now.date()),
+    };
+    let yesterday = Yesterday { arguments, tree: &tree, host };
+    let mut code = 0;
+    let mut pairs = Vec::new();
+    for file in &arguments.files {
+        match yesterday.find(&when, file)? {
+            Some((path, found)) if arguments.bind => pairs.push((path, found)),
+            Some((path, found)) => code = code.max(yesterday.act(file, &path, &found)?),
+            None => code = 1,
+        }
+    }
+    if arguments.bind && code == 0 {
+        return past::run(&tree, &pairs, &arguments.command);
+    }
+    Ok(code)
+}
+
+impl Yesterday<'_> {
+    /// The version that is meant, and the path of the file; says why there is none.
+    fn find(&self, when: &When, file: &Path) -> Result<Option<(PathBuf, Found)>, Failure> {
+        let path = std::path::absolute(file).map_err(system(file.display().to_string()))?;
+        let bytes = path.as_os_str().as_bytes();
+        // What is copied back takes the place of a link, not of what the link leads to.
+        let copies = self.arguments.copy || self.arguments.copy_if_different;
+        match find(self.tree, &self.host, when, bytes, !copies)? {
+            Ok(found) => Ok(Some((path, found))),
+            Err(missing) => {
+                eprintln!("yesterday: {missing}");
+                Ok(None)
+            }
+        }
+    }
+
+    fn act(&self, file: &Path, path: &Path, found: &Found) -> Result<u8, Failure> {
+        let Arguments { copy, copy_if_different, diff, cat, .. } = self.arguments;
+        if *copy || *copy_if_different {
+            if *copy_if_different && same_content(&found.file, path)? {
+                return Ok(0);
+            }
+            self.copy_back(path, found)?;
+            eprintln!("{}: as in {}", file.display(), found.dump.name);
+            return Ok(0);
+        }
+        if *diff {
+            return self.diff(file, found);
+        }
+        if *cat {
+            return print(found);
+        }
+        self.print_name(found)
+    }
+
+    fn print_name(&self, found: &Found) -> Result<u8, Failure> {
+        let mount = &self.arguments.mount;
+        let top = mount.join(self.host.as_str());
+        let top = if top.is_dir() { top } else { mount.clone() };
+        let top = top.join(found.dump.name.to_string());
+        if std::fs::symlink_metadata(&top).is_err() {
+            let detail = format!(
+                "{} is not there: is the dump mounted? (fossil-lite mount {})",
+                top.display(),
+                mount.display()
+            );
+            return Err(FileError::Io { detail }.into());
+        }
+        let path = found.file.path();
+        let line = [top.as_os_str().as_bytes(), b"/", &path, b"\n"].concat();
+        std::io::stdout().write_all(&line).map_err(system("standard output"))?;
+        Ok(0)
+    }
+
+    /// Puts the version of then in the place of the present one, in one step.
+    fn copy_back(&self, path: &Path, found: &Found) -> Result<(), Failure> {
+        let shown = path.display().to_string();
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        let directory = tempfile::Builder::new()
+            .prefix(".yesterday")
+            .tempdir_in(parent)
+            .map_err(system(shown.clone()))?;
+        let restored = extract(&found.file, directory.path())?;
+        if std::fs::symlink_metadata(path).is_ok() {
+            let mut kept = path.as_os_str().to_owned();
+            kept.push(".before-yesterday");
+            if !self.arguments.discard {
+                if std::fs::symlink_metadata(&kept).is_ok() {
+                    let kept = Path::new(&kept).display();
+                    return Err(Failure::Busy { detail: format!("{kept} is there already") });
+                }
+                std::fs::rename(path, &kept).map_err(system(shown.clone()))?;
+            } else if found.file.node().is_directory() {
+                let old = directory.path().join("old");
+                std::fs::create_dir(&old).map_err(system(shown.clone()))?;
+                std::fs::rename(path, old.join("old")).map_err(system(shown.clone()))?;
+            }
+        }
+        std::fs::rename(restored, path).map_err(system(shown))
+    }
+
+    fn diff(&self, file: &Path, found: &Found) -> Result<u8, Failure> {
+        let directory = tempfile::tempdir().map_err(system("can not make a directory"))?;
+        let restored = extract(&found.file, directory.path())?;
+        let mut command = Command::new("diff");
+        command.arg("-ru");
+        if !found.file.node().is_directory() {
+            let label =
+                format!("{}/{}", found.dump.name, String::from_utf8_lossy(&found.file.path()));
+            command.arg("--label").arg(label).arg("--label").arg(file);
+        }
+        let status = command.arg(restored).arg(file).status();
+        let status = status.map_err(system("can not run diff"))?;
+        Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(2))
+    }
+}
+
+fn print(found: &Found) -> Result<u8, Failure> {
+    if found.file.node().is_directory() {
+        return Err(FileError::IsADirectory.into());
+    }
+    let mut out = std::io::stdout().lock();
+    found.file.node().read_in_order::<FileError>(&mut |piece| {
+        let written = match piece {
+            Piece::Data(data) => out.write_all(data),
+            Piece::Zeros(length) => write_zeros(&mut out, length),
+        };
+        written.map_err(|error| FileError::Io { detail: format!("standard output: {error}") })
+    })?;
+    Ok(0)
+}
+
+fn write_zeros(out: &mut dyn Write, length: u64) -> std::io::Result<()> {
+    let zeros = [0; 8192];
+    let mut left = length;
+    while left > 0 {
+        let size = usize::try_from(left).unwrap_or(usize::MAX).min(zeros.len());
+        out.write_all(&zeros[..size])?;
+        left -= size as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! One process in the past: a command that finds the versions of then in the place of today's.
+//!
+//! The dump is mounted for the time of the command, in a directory that nobody else enters. The
+//! command gets a mount namespace of its own (unshare(1)) in which each file of then is bound over
+//! that of today; nothing else is changed, for nobody else anything.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use fossil_lite::dump::Tree;
+use fossil_lite::fuse::{Audience, mount};
+use fossil_lite::past::Found;
+use fossil_lite::program::{Failure, system};
+
+/// Binds pairs of then and today up to `--`, and becomes the command.
+const BIND: &str = r#"
+while [ "$1" != -- ]; do
+    mount --bind "$1" "$2" || exit 125
+    shift 2
+done
+shift
+exec "$@"
+"#;
+
+/// Runs the command and returns its exit status.
+pub(crate) fn run(
+    tree: &Arc<Tree>,
+    pairs: &[(PathBuf, Found)],
+    command: &[OsString],
+) -> Result<u8, Failure> {
+    let directory = tempfile::tempdir().map_err(system("can not make a directory"))?;
+    let root = rustix::process::geteuid().is_root();
+    let audience = if root { Audience::Everybody } else { Audience::Owner };
+    let session = mount(Arc::clone(tree), directory.path(), audience)
+        .map_err(system("can not mount the dump"))?;
+    let mut unshare = Command::new("unshare");
+    if !root {
+        unshare.arg("--map-current-user");
+    }
+    unshare.args(["--mount", "--propagation", "private", "sh", "-c", BIND, "sh"]);
+    for (path, found) in pairs {
+        let then = directory
+            .path()
+            .join(found.file.host().as_str())
+            .join(found.dump.name.to_string())
+            .join(std::ffi::OsStr::from_bytes(&found.file.path()));
+        unshare.arg(then).arg(path);
+        eprintln!("{}: as in {}", path.display(), found.dump.name);
+    }
+    unshare.arg("--");
+    match command {
+        [] => unshare.arg(std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into())),
+        command => unshare.args(command),
+    };
+    let status = unshare.status().map_err(system("can not run unshare(1)"));
+    session.umount_and_join().map_err(system("can not unmount the dump"))?;
+    let status = status?;
+    let code = status.code().or_else(|| {
+        std::os::unix::process::ExitStatusExt::signal(&status).map(|signal| 128 + signal)
+    });
+    Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}

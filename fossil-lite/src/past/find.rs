@@ -1,0 +1,129 @@
+//! The version of a file that somebody means.
+
+use std::sync::Arc;
+
+use venti_proto::roots::HostName;
+
+use super::resolve;
+use crate::FileError;
+use crate::date::{DumpName, When};
+use crate::dump::{Dump, DumpFile, Tree};
+
+/// A file in a dump.
+#[derive(Clone)]
+pub struct Found {
+    /// Which dump.
+    pub dump: Arc<Dump>,
+    /// The file.
+    pub file: DumpFile,
+}
+
+/// Why there is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Missing {
+    /// The host has no dump at all.
+    #[error("there is no dump of {host}")]
+    Host {
+        /// Its name.
+        host: HostName,
+    },
+    /// All dumps of the host are later.
+    #[error("there is no dump of {host} {when}: the first is {first}")]
+    Dump {
+        /// The host.
+        host: HostName,
+        /// What was asked for.
+        when: When,
+        /// The oldest dump.
+        first: DumpName,
+    },
+    /// The file is not in the dump.
+    #[error("{path} is not in the dump {dump}{}", elsewhere(*nearest))]
+    File {
+        /// Its path.
+        path: String,
+        /// Where it was looked for.
+        dump: DumpName,
+        /// The nearest dump that has it.
+        nearest: Option<DumpName>,
+    },
+}
+
+fn elsewhere(dump: Option<DumpName>) -> String {
+    dump.map_or_else(|| " nor in any other".to_owned(), |dump| format!("; it is in {dump}"))
+}
+
+/// Finds a file in the newest dump that is included. A host may archive different parts of
+/// itself: then the newest included dump of each part is looked into.
+///
+/// # Errors
+/// If a dump can not be read.
+pub fn find(
+    tree: &Tree,
+    host: &HostName,
+    when: &When,
+    path: &[u8],
+    follow_last: bool,
+) -> Result<Result<Found, Missing>, FileError> {
+    tree.catalogue().refresh()?;
+    let dumps = tree.catalogue().dumps(host);
+    let Some(first) = dumps.first() else {
+        return Ok(Err(Missing::Host { host: host.clone() }));
+    };
+    let included = dumps.partition_point(|dump| when.includes(dump.name, dump.time()));
+    let mut parts = Vec::new();
+    for dump in dumps[..included].iter().rev() {
+        if parts.contains(&&dump.record.root.archive) {
+            continue;
+        }
+        parts.push(&dump.record.root.archive);
+        if let Some(found) = look(tree, host, dump, path, follow_last)? {
+            return Ok(Ok(found));
+        }
+    }
+    let Some(dump) = dumps[..included].last() else {
+        let (host, when, first) = (host.clone(), when.clone(), first.name);
+        return Ok(Err(Missing::Dump { host, when, first }));
+    };
+    let nearest = nearest_with(tree, host, &dumps, included - 1, path, follow_last)?;
+    let path = String::from_utf8_lossy(path).into_owned();
+    Ok(Err(Missing::File { path, dump: dump.name, nearest }))
+}
+
+fn look(
+    tree: &Tree,
+    host: &HostName,
+    dump: &Arc<Dump>,
+    path: &[u8],
+    follow_last: bool,
+) -> Result<Option<Found>, FileError> {
+    let root = tree.open_dump(host, dump)?;
+    match resolve(tree, &root, path, follow_last) {
+        Ok(file) => Ok(Some(Found { dump: Arc::clone(dump), file })),
+        Err(FileError::NotFound | FileError::NotADirectory | FileError::TooManyLinks) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Looks in ever more distant dumps, the older of two first. A dump that can not be read has
+/// nothing.
+fn nearest_with(
+    tree: &Tree,
+    host: &HostName,
+    dumps: &[Arc<Dump>],
+    from: usize,
+    path: &[u8],
+    follow_last: bool,
+) -> Result<Option<DumpName>, FileError> {
+    for distance in 1..dumps.len() {
+        for position in [from.checked_sub(distance), from.checked_add(distance)] {
+            let Some(dump) = position.and_then(|position| dumps.get(position)) else { continue };
+            match look(tree, host, dump, path, follow_last) {
+                Ok(Some(_)) => return Ok(Some(dump.name)),
+                Err(error @ FileError::Unreachable { .. }) => return Err(error),
+                Ok(None) | Err(_) => {}
+            }
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,214 @@
+//! All versions of a file.
+//!
+//! Every dump is looked into, newest first, but not far: a directory that was seen before has
+//! the same file below it as then, so what was found there is known. What was found for a whole
+//! dump can be kept ([`super::HistoryCache`]) and is never asked for again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use vac::format::FileKind;
+use venti_proto::Score;
+use venti_proto::roots::{ArchiveName, HostName};
+
+use super::HistoryCache;
+use super::prefetch::prefetch;
+use super::resolve::{resolve, split};
+use crate::FileError;
+use crate::dump::{Dump, DumpFile, Place, Tree};
+
+/// Dumps whose upper blocks are asked for at once.
+const BATCH: usize = 256;
+
+/// A file as it was in a dump.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Which file: the same number is the same file, under whatever name.
+    pub path_id: u64,
+    /// Which version of it.
+    pub version_id: u32,
+    /// `file`, `directory`, `link` or `special`.
+    pub kind: String,
+    /// Bytes.
+    pub size: u64,
+    /// When it changed last: seconds since 1970.
+    pub modified: i64,
+    /// Who changed it last, or owns it.
+    pub who: String,
+}
+
+/// A run of dumps with the same version, or without the file.
+#[derive(Clone, Debug)]
+pub struct Version {
+    /// The newest of them.
+    pub newest: Arc<Dump>,
+    /// The oldest of them.
+    pub oldest: Arc<Dump>,
+    /// `None` where the file is not there.
+    pub snapshot: Option<Snapshot>,
+}
+
+/// The history of a file, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// Runs of dumps; the file was not there before the last one.
+    pub versions: Vec<Version>,
+    /// Dumps that could not be read, and why.
+    pub unreadable: Vec<(Arc<Dump>, FileError)>,
+}
+
+/// Finds all versions of a file in these dumps of a host (oldest first, as the catalogue has
+/// them).
+///
+/// # Errors
+/// If the server can not be reached.
+pub fn history(
+    tree: &Tree,
+    host: &HostName,
+    dumps: &[Arc<Dump>],
+    path: &[u8],
+    cache: &mut HistoryCache,
+) -> Result<History, FileError> {
+    let names: Vec<&[u8]> = split(path).collect();
+    let mut search = Search { tree, host, path, names, seen: HashMap::new() };
+    let mut history = History::default();
+    let mut found: Vec<(Arc<Dump>, Option<Snapshot>)> = Vec::with_capacity(dumps.len());
+    let score = |dump: &Arc<Dump>| dump.record.root.score;
+    for batch in dumps.rchunks(BATCH) {
+        let unknown = batch.iter().map(score).filter(|score| cache.get(*score).is_none());
+        prefetch(&**tree.store(), &unknown.collect::<Vec<_>>());
+        for dump in batch.iter().rev() {
+            let snapshot = match cache.get(score(dump)) {
+                Some(known) => known.clone(),
+                None => match search.look(dump) {
+                    Ok(snapshot) => {
+                        cache.put(score(dump), snapshot.clone());
+                        snapshot
+                    }
+                    Err(error @ FileError::Unreachable { .. }) => return Err(error),
+                    Err(error) => {
+                        history.unreadable.push((Arc::clone(dump), error));
+                        continue;
+                    }
+                },
+            };
+            found.push((Arc::clone(dump), snapshot));
+        }
+    }
+    history.versions = runs(found);
+    Ok(history)
+}
+
+/// Joins dumps that show the same. Archives of other parts of the host never have the file, so
+/// that it is missing there means nothing.
+fn runs(found: Vec<(Arc<Dump>, Option<Snapshot>)>) -> Vec<Version> {
+    let archive = |dump: &Dump| dump.record.root.archive.clone();
+    let having: Vec<ArchiveName> = found
+        .iter()
+        .filter(|(_, snapshot)| snapshot.is_some())
+        .map(|(dump, _)| archive(dump))
+        .collect();
+    let having: std::collections::HashSet<_> = having.into_iter().collect();
+    let mut versions: Vec<Version> = Vec::new();
+    for (dump, snapshot) in found {
+        if !having.contains(&archive(&dump)) {
+            continue;
+        }
+        match versions.last_mut() {
+            Some(last) if last.snapshot == snapshot => last.oldest = dump,
+            _ => versions.push(Version { newest: Arc::clone(&dump), oldest: dump, snapshot }),
+        }
+    }
+    if versions.last().is_some_and(|last| last.snapshot.is_none()) {
+        versions.pop();
+    }
+    versions
+}
+
+/// A directory by its content, and how many names of the path lead to it.
+type Step = ((Score, Score, u64), usize);
+
+struct Search<'a> {
+    tree: &'a Tree,
+    host: &'a HostName,
+    path: &'a [u8],
+    names: Vec<&'a [u8]>,
+    /// What is below a directory at this depth of the path.
+    seen: HashMap<Step, Option<Snapshot>>,
+}
+
+impl Search<'_> {
+    fn look(&mut self, dump: &Arc<Dump>) -> Result<Option<Snapshot>, FileError> {
+        let root = self.tree.open_dump(self.host, dump)?;
+        let mut at = root.clone();
+        let mut way = Vec::new();
+        let mut snapshot = None;
+        let mut arrived = true;
+        for (depth, name) in self.names.iter().enumerate() {
+            let key = (at.content_key(), depth);
+            if let Some(known) = self.seen.get(&key) {
+                snapshot.clone_from(known);
+                arrived = false;
+                break;
+            }
+            way.push(key);
+            match self.tree.lookup(&Place::File(at.clone()), name) {
+                Ok(Place::File(child)) => {
+                    let inside = depth + 1 < self.names.len();
+                    if child.node().kind() == FileKind::Symlink && inside {
+                        // What is behind a link is not below this directory.
+                        return self.look_through_links(&root);
+                    }
+                    at = child;
+                }
+                Ok(_) | Err(FileError::NotFound | FileError::NotADirectory) => {
+                    arrived = false;
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if arrived {
+            snapshot = Some(Snapshot::of(&at)?);
+        }
+        for key in way {
+            self.seen.insert(key, snapshot.clone());
+        }
+        Ok(snapshot)
+    }
+
+    fn look_through_links(&self, root: &DumpFile) -> Result<Option<Snapshot>, FileError> {
+        match resolve(self.tree, root, self.path, false) {
+            Ok(file) => Snapshot::of(&file).map(Some),
+            Err(FileError::NotFound | FileError::NotADirectory | FileError::TooManyLinks) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Snapshot {
+    fn of(file: &DumpFile) -> Result<Snapshot, FileError> {
+        let attributes = file.attributes()?;
+        let kind = match attributes.kind {
+            FileKind::Regular => "file",
+            FileKind::Directory => "directory",
+            FileKind::Symlink => "link",
+            _ => "special",
+        };
+        let who = match attributes.modifier.is_empty() {
+            true => &attributes.owner,
+            false => &attributes.modifier,
+        };
+        Ok(Snapshot {
+            path_id: attributes.id.path,
+            version_id: attributes.id.version,
+            kind: kind.to_owned(),
+            size: attributes.size,
+            modified: attributes.modified.seconds,
+            who: String::from_utf8_lossy(who).into_owned(),
+        })
+    }
+}

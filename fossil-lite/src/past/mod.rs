@@ -1,0 +1,14 @@
+//! Files as they were: finding one in a dump, all of its versions, and getting it back.
+
+mod extract;
+mod find;
+mod history;
+mod history_cache;
+mod prefetch;
+mod resolve;
+
+pub use extract::{extract, same_content};
+pub use find::{Found, Missing, find};
+pub use history::{History, Snapshot, Version, history};
+pub use history_cache::HistoryCache;
+pub use resolve::resolve;

@@ -1,0 +1,204 @@
+//! What the programs have in common: where the dump is, how they end, what is made from their
+//! definitions.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use vac::store::{Access, OpenOptions, OpenStoreError};
+use venti_proto::address::Address;
+use venti_proto::client::{Client, ClientOptions};
+use venti_proto::roots::{HostName, RootLog};
+use venti_proto::{BlockStore, StoreError};
+
+use crate::FileError;
+use crate::date::DateError;
+use crate::dump::{Catalogue, Tree};
+use crate::past::Missing;
+use crate::store::{BlockCache, Connect, Reconnecting};
+
+/// Where the dump is, for every program that reads it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Source {
+    /// Server, or directory of a store [default: $venti]
+    #[arg(short = 'h', long = "store", value_name = "HOST|DIRECTORY")]
+    pub store: Option<String>,
+
+    /// Whose files [default: this machine's]
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<HostName>,
+
+    /// Memory for blocks, in megabytes
+    #[arg(long, value_name = "MB", default_value_t = 64, hide = true)]
+    pub memory: usize,
+}
+
+/// Why a program did not do what it should, with its exit status.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// There is no store.
+    #[error(transparent)]
+    Store(#[from] OpenStoreError),
+    /// A file of the dump can not be had.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The file is not there.
+    #[error(transparent)]
+    Missing(#[from] Missing),
+    /// A date is none.
+    #[error(transparent)]
+    Date(#[from] DateError),
+    /// The arguments make no sense.
+    #[error("{detail}")]
+    Usage {
+        /// Why.
+        detail: String,
+    },
+    /// Something is in use.
+    #[error("{detail}")]
+    Busy {
+        /// What.
+        detail: String,
+    },
+    /// The system refused.
+    #[error("{action}: {source}")]
+    System {
+        /// What was tried.
+        action: String,
+        /// What it said.
+        source: std::io::Error,
+    },
+}
+
+impl Failure {
+    /// 1 failed, 2 usage, 10 no such server or store, 11 busy, 12 not allowed.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Failure::Store(error) => error.exit_code(),
+            Failure::File(FileError::Unreachable { .. }) => 10,
+            Failure::File(FileError::PermissionDenied) => 12,
+            Failure::System { source, .. } => match source.kind() {
+                std::io::ErrorKind::PermissionDenied => 12,
+                _ => 1,
+            },
+            Failure::File(_) | Failure::Missing(_) => 1,
+            Failure::Date(_) | Failure::Usage { .. } => 2,
+            Failure::Busy { .. } => 11,
+        }
+    }
+}
+
+/// Makes a [`Failure::System`] of what the system said.
+pub fn system(action: impl Into<String>) -> impl FnOnce(std::io::Error) -> Failure {
+    let action = action.into();
+    move |source| Failure::System { action, source }
+}
+
+/// Ends a program: says why it failed, if it did.
+#[must_use]
+pub fn end(program: &str, result: Result<u8, Failure>) -> ExitCode {
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            eprintln!("{program}: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// A server that is connected to as often as need be.
+struct Server(Address);
+
+impl Connect for Server {
+    type Connection = Client;
+
+    fn connect(&self) -> Result<Client, StoreError> {
+        // Whoever reads a file waits for this: an error is better than a long wait.
+        let options = ClientOptions {
+            connect_timeout: Duration::from_secs(5),
+            progress_timeout: Duration::from_secs(15),
+            ..ClientOptions::default()
+        };
+        Client::connect_with(&self.0, 1, &options)
+            .map_err(|error| StoreError::Connection { detail: error.to_string() })
+    }
+}
+
+impl Source {
+    /// Whose files are meant.
+    ///
+    /// # Errors
+    /// If this machine has no name that can be used.
+    pub fn host(&self) -> Result<HostName, Failure> {
+        if let Some(host) = &self.host {
+            return Ok(host.clone());
+        }
+        let system = rustix::system::uname();
+        let name = system.nodename().to_string_lossy().into_owned();
+        name.parse().map_err(|error| Failure::Usage {
+            detail: format!("the name of this machine can not be used, give --host: {error}"),
+        })
+    }
+
+    /// Opens the dump, rooted at one host or showing all.
+    ///
+    /// # Errors
+    /// If there is no store, it can not be reached, or it keeps no roots.
+    pub fn open(&self, rooted: Option<HostName>) -> Result<Arc<Tree>, Failure> {
+        let (blocks, log): (Arc<dyn BlockStore>, Arc<dyn RootLog>) =
+            match vac::store::server(self.store.as_deref())? {
+                Some(address) => {
+                    let server = Arc::new(Reconnecting::new(Server(address)));
+                    (Arc::clone(&server) as _, server)
+                }
+                None => {
+                    let options = OpenOptions { access: Access::Read, connections: 1 };
+                    let store = vac::store::open(self.store.as_deref(), options)?;
+                    (store.blocks, store.roots)
+                }
+            };
+        let catalogue = Arc::new(Catalogue::new(log));
+        catalogue.refresh()?;
+        let cache = Arc::new(BlockCache::new(blocks, self.memory << 20));
+        Ok(Arc::new(Tree::new(catalogue, cache, rooted)))
+    }
+}
+
+/// What is made from the definitions of a program's options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Generate {
+    /// The manual page.
+    Man,
+    /// Completions for bash.
+    Bash,
+    /// Completions for zsh.
+    Zsh,
+    /// Completions for fish.
+    Fish,
+}
+
+/// Prints the man page or completions of a program.
+///
+/// # Errors
+/// If standard output can not be written.
+pub fn generate(what: Generate, mut command: clap::Command) -> Result<u8, Failure> {
+    let shell = match what {
+        Generate::Man => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(command)
+                .render(&mut page)
+                .and_then(|()| std::io::stdout().write_all(&page))
+                .map_err(system("can not write the page"))?;
+            return Ok(0);
+        }
+        Generate::Bash => clap_complete::Shell::Bash,
+        Generate::Zsh => clap_complete::Shell::Zsh,
+        Generate::Fish => clap_complete::Shell::Fish,
+    };
+    let name = command.get_name().to_owned();
+    clap_complete::generate(shell, &mut command, name, &mut std::io::stdout());
+    Ok(0)
+}

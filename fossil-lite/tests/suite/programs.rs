@@ -1,0 +1,322 @@
+//! The programs, run as a person runs them, on a store in a directory.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arenas::{Environment, Store, StoreOptions};
+use jiff::Timestamp;
+use vac::archiver::{Observer, Options, Problem, Source, archive};
+use venti_proto::roots::{Completeness, NewRoot, RootLog};
+
+use crate::fuse_mount::can_mount;
+
+/// A clock that is set, and the identity of a store.
+#[derive(Default)]
+struct Clock(AtomicU64);
+
+impl Environment for Clock {
+    fn milliseconds(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn identity(&self) -> std::io::Result<[u8; 16]> {
+        Ok([9; 16])
+    }
+}
+
+struct Silent;
+
+impl Observer for Silent {
+    fn problem(&self, problem: &Problem) {
+        panic!("{problem:?}");
+    }
+}
+
+/// A directory of today whose files were archived, and the store that they are in.
+struct Machine {
+    place: tempfile::TempDir,
+}
+
+/// What a program did.
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Machine {
+    fn new() -> Machine {
+        let place = tempfile::tempdir().unwrap();
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir_all(place.path().join("home")).unwrap();
+        Machine { place }
+    }
+
+    fn home(&self, name: &str) -> PathBuf {
+        self.place.path().join("home").join(name)
+    }
+
+    fn store(&self) -> PathBuf {
+        self.place.path().join("store")
+    }
+
+    /// Archives the home directory, under the path that it has, as the dump of `moby`.
+    fn dump(&self, time: &str) {
+        let home = self.place.path().join("home");
+        let stage = tempfile::tempdir().unwrap();
+        let staged = stage.path().join(home.strip_prefix("/").unwrap());
+        fs::create_dir_all(staged.parent().unwrap()).unwrap();
+        let copied = Command::new("cp").arg("-a").arg(&home).arg(&staged).status().unwrap();
+        assert!(copied.success());
+        let entries = fs::read_dir(stage.path()).unwrap();
+        let sources = entries.map(|entry| Source::Path(entry.unwrap().path())).collect();
+        let clock = Arc::new(Clock::default());
+        let time: Timestamp = time.parse().unwrap();
+        clock.0.store(u64::try_from(time.as_millisecond()).unwrap(), Ordering::SeqCst);
+        let options = StoreOptions { create: true, environment: clock.clone(), ..StoreOptions::default() };
+        let store = Store::open_path(&self.store(), options).unwrap();
+        let log = store.roots_log("Europe/Berlin", clock).unwrap();
+        let (options, progress) = (Options::default(), Arc::default());
+        let made = archive(&store, sources, &options, &progress, Arc::new(Silent)).unwrap();
+        let root = NewRoot {
+            host: "moby".parse().unwrap(),
+            archive: "-".parse().unwrap(),
+            score: made.root,
+            bytes: 100,
+            files: 10,
+            completeness: Completeness::Complete,
+        };
+        log.record(&root).unwrap();
+        drop(log);
+        store.close().unwrap();
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> Ran {
+        let output = Command::new(program)
+            .args(arguments)
+            .env("venti", self.store())
+            .env("TZ", "Europe/Berlin")
+            .env("XDG_CACHE_HOME", self.place.path().join("cache"))
+            .env_remove("DUMP")
+            .output()
+            .unwrap();
+        Ran {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn yesterday(&self, arguments: &[&str]) -> Ran {
+        let program = env!("CARGO_BIN_EXE_yesterday");
+        self.run(program, &[&["--host", "moby"], arguments].concat())
+    }
+
+    fn hist(&self, arguments: &[&str]) -> Ran {
+        self.run(env!("CARGO_BIN_EXE_hist"), &[&["--host", "moby"], arguments].concat())
+    }
+
+    fn fossil(&self, arguments: &[&str]) -> Ran {
+        self.run(env!("CARGO_BIN_EXE_fossil-lite"), arguments)
+    }
+
+    /// Two dumps of a profile that changes, a file that goes, and one that comes.
+    fn with_history() -> (Machine, String) {
+        let machine = Machine::new();
+        let profile = machine.home("profile");
+        fs::write(&profile, "one\n").unwrap();
+        fs::set_permissions(&profile, fs::Permissions::from_mode(0o640)).unwrap();
+        fs::write(machine.home("gone"), "gone\n").unwrap();
+        fs::create_dir(machine.home("directory")).unwrap();
+        fs::write(machine.home("directory/inside"), "inside\n").unwrap();
+        symlink("directory", machine.home("link")).unwrap();
+        machine.dump("2004-06-11T03:00:00Z");
+        fs::write(&profile, "two\n").unwrap();
+        fs::remove_file(machine.home("gone")).unwrap();
+        fs::write(machine.home("new"), "new\n").unwrap();
+        machine.dump("2004-12-31T03:00:00Z");
+        fs::write(&profile, "three\n").unwrap();
+        let profile = profile.to_str().unwrap().to_owned();
+        (machine, profile)
+    }
+}
+
+#[test]
+fn yesterday_prints_compares_and_copies_back() {
+    let (machine, profile) = Machine::with_history();
+    for (date, expected) in [("2004/0611", "one\n"), ("20041230", "one\n"), ("2004-12-31", "two\n")] {
+        let ran = machine.yesterday(&["-d", date, "--cat", &profile]);
+        assert_eq!((ran.code, ran.out.as_str()), (0, expected), "{date}: {}", ran.err);
+    }
+    assert_eq!(machine.yesterday(&["-20040611", "--cat", &profile]).out, "one\n");
+    assert_eq!(machine.yesterday(&["--cat", &profile]).out, "two\n", "before today");
+    assert_eq!(machine.yesterday(&["-n", "1", "--cat", &profile]).out, "two\n");
+    // A link on the way, as it was then.
+    let inside = machine.home("link/inside");
+    assert_eq!(machine.yesterday(&["--cat", inside.to_str().unwrap()]).out, "inside\n");
+
+    let ran = machine.yesterday(&["--diff", &profile]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.out.contains("-two\n+three\n"), "{}", ran.out);
+    let home = machine.home("");
+    let ran = machine.yesterday(&["--diff", "-d", "20040611", home.to_str().unwrap()]);
+    assert!(ran.out.contains("-one\n+three\n") && ran.out.contains("Only in"), "{}", ran.out);
+
+    // The present version is kept, once; the metadata of then comes back.
+    fs::set_permissions(&profile, fs::Permissions::from_mode(0o600)).unwrap();
+    let ran = machine.yesterday(&["-c", "-d", "2004/0611", &profile]);
+    assert_eq!((ran.code, fs::read(&profile).unwrap().as_slice()), (0, &b"one\n"[..]), "{}", ran.err);
+    assert!(ran.err.contains("as in 2004/0611"), "{}", ran.err);
+    assert_eq!(fs::metadata(&profile).unwrap().mode() & 0o777, 0o640);
+    let kept = format!("{profile}.before-yesterday");
+    assert_eq!(fs::read(&kept).unwrap(), b"three\n");
+    let ran = machine.yesterday(&["-c", &profile]);
+    assert_eq!((ran.code, fs::read(&kept).unwrap().as_slice()), (11, &b"three\n"[..]));
+    let inode = fs::metadata(&profile).unwrap().ino();
+    assert_eq!(machine.yesterday(&["-C", "-d", "2004/0611", &profile]).code, 0);
+    assert_eq!(fs::metadata(&profile).unwrap().ino(), inode, "it did not differ");
+    assert_eq!(machine.yesterday(&["-C", "--discard", &profile]).code, 0);
+    assert_eq!(fs::read(&profile).unwrap(), b"two\n");
+    // A directory comes back whole.
+    let directory = machine.home("directory");
+    fs::remove_dir_all(&directory).unwrap();
+    assert_eq!(machine.yesterday(&["-c", directory.to_str().unwrap()]).code, 0);
+    assert_eq!(fs::read(directory.join("inside")).unwrap(), b"inside\n");
+}
+
+#[test]
+fn yesterday_says_what_is_wrong() {
+    let (machine, profile) = Machine::with_history();
+    let gone = machine.home("gone").to_str().unwrap().to_owned();
+    let ran = machine.yesterday(&["--cat", &gone]);
+    assert_eq!(ran.code, 1);
+    let expected = format!("yesterday: {gone} is not in the dump 2004/1231; it is in 2004/0611\n");
+    assert_eq!(ran.err, expected);
+    let ran = machine.yesterday(&["--cat", "-d", "2004/0610", &profile]);
+    assert_eq!(ran.code, 1);
+    let expected = "there is no dump of moby on or before 2004/0610: the first is 2004/0611";
+    assert!(ran.err.contains(expected), "{}", ran.err);
+    let ran = machine.yesterday(&["--cat", "-d", "soon", &profile]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("\"soon\" is not a date: try"), "{}", ran.err);
+    let ran = machine.yesterday(&["--host", "ahab", "--cat", &profile]);
+    assert_ne!(ran.code, 0);
+    let ran = machine.run(env!("CARGO_BIN_EXE_yesterday"), &["--host", "ahab", "--cat", &profile]);
+    assert_eq!((ran.code, ran.err.as_str()), (1, "yesterday: there is no dump of ahab\n"));
+    let ran = machine.yesterday(&["--mount", "/nowhere", &profile]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("is the dump mounted?"), "{}", ran.err);
+    let ran = machine.yesterday(&["-h", "/nowhere/at/all", "--cat", &profile]);
+    assert_eq!(ran.code, 10, "{}", ran.err);
+}
+
+#[test]
+fn hist_shows_every_version_and_what_became_of_the_file() {
+    let (machine, profile) = Machine::with_history();
+    // It changes and changes back: all three are shown.
+    let times = fs::metadata(&profile).unwrap();
+    machine.dump("2005-01-01T03:00:00Z");
+    fs::write(&profile, "two\n").unwrap();
+    machine.dump("2005-01-02T03:00:00Z");
+    machine.dump("2005-01-03T03:00:00Z");
+    fs::remove_file(&profile).unwrap();
+    machine.dump("2005-01-04T03:00:00Z");
+    drop(times);
+    let ran = machine.hist(&["--mount", "/n/dump", &profile]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let names: Vec<&str> = ran.out.lines().map(|l| l.split("/n/dump/").nth(1).unwrap()).collect();
+    let days: Vec<&str> = names.iter().map(|name| &name[..9]).collect();
+    assert_eq!(days, ["2005/0104", "2005/0103", "2005/0101", "2004/1231", "2004/0611"], "{}", ran.out);
+    assert!(ran.out.starts_with("deleted before "), "{}", ran.out);
+    assert!(names[1].contains(" 4 ") && names[2].contains(" 6 "), "{}", ran.out);
+    // From the cache, the same.
+    assert_eq!(machine.hist(&["--mount", "/n/dump", &profile]).out, ran.out);
+    let diff = machine.hist(&["-d", &profile]);
+    assert!(diff.out.contains("-one\n+two\n") && diff.out.contains("-three\n+two\n"), "{}", diff.out);
+    let json = machine.hist(&["--json", "-s", "2004/1231", &profile]);
+    let first: serde_json::Value = serde_json::from_str(json.out.lines().next().unwrap()).unwrap();
+    assert_eq!(first["newest_dump"], "2004/1231");
+    assert_eq!(first["version"]["size"], 4);
+    let since = machine.hist(&["--since", "2005/0102", "-s", "2005/0103", &profile]);
+    assert_eq!(since.out.lines().count(), 1, "{}", since.out);
+    let ran = machine.hist(&["/no/such/file"]);
+    assert_eq!(ran.code, 1);
+    assert_eq!(ran.err, "hist: /no/such/file: in no dump of moby\n");
+}
+
+#[test]
+fn find_and_status() {
+    let (machine, _) = Machine::with_history();
+    let ran = machine.fossil(&["find", "--host", "moby", "gon?"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.starts_with("2004/0611/") && ran.out.ends_with("/home/gone\n"), "{}", ran.out);
+    let ran = machine.fossil(&["find", "--host", "moby", "profile"]);
+    assert_eq!(ran.out.lines().count(), 2, "{}", ran.out);
+    assert_eq!(machine.fossil(&["find", "--host", "moby", "never"]).code, 1);
+    let ran = machine.fossil(&["status"]);
+    assert_eq!(ran.code, 1, "overdue");
+    assert!(ran.out.starts_with("moby  2004/1231  ") && ran.out.contains("OVERDUE"), "{}", ran.out);
+    let ran = machine.fossil(&["status", "--max-age", "9999999h", "--json"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let line: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&line["host"], &line["overdue"]), (&"moby".into(), &false.into()));
+    assert_eq!(machine.fossil(&["status", "--host", "ahab"]).code, 1);
+}
+
+#[test]
+fn mount_goes_to_the_background_is_busy_then_and_leaves_when_told() {
+    if !can_mount() {
+        return;
+    }
+    let (machine, profile) = Machine::with_history();
+    let dump = machine.place.path().join("dump");
+    fs::create_dir(&dump).unwrap();
+    let at = dump.to_str().unwrap();
+    let ran = machine.fossil(&["mount", "--host", "moby", at]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let ran = machine.yesterday(&["--mount", at, "-d", "0611", &profile]);
+    assert_eq!((ran.code, ran.out.clone()), (0, format!("{at}/2004/0611{profile}\n")), "{}", ran.err);
+    assert_eq!(fs::read(ran.out.trim()).unwrap(), b"one\n");
+    let ran = machine.fossil(&["mount", "--host", "moby", at]);
+    assert_eq!(ran.code, 11);
+    assert!(ran.err.contains("something is mounted on"), "{}", ran.err);
+    assert!(Command::new("umount").arg(at).status().unwrap().success());
+    assert!(fs::read_dir(&dump).unwrap().next().is_none());
+    assert_eq!(machine.fossil(&["mount", Path::new("/nowhere").to_str().unwrap()]).code, 1);
+}
+
+#[test]
+fn one_process_in_the_past() {
+    if !can_mount() {
+        return;
+    }
+    let (machine, profile) = Machine::with_history();
+    let ran = machine.yesterday(&["-b", "-d", "2004/0611", &profile, "--", "cat", &profile]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "one\n"), "{}", ran.err);
+    assert_eq!(fs::read(&profile).unwrap(), b"three\n", "for nobody else");
+    let ran = machine.yesterday(&["-b", "-d", "2004/0611", &profile, "--", "sh", "-c", "exit 7"]);
+    assert_eq!(ran.code, 7, "{}", ran.err);
+}
+
+#[test]
+fn every_program_has_a_man_page_and_completions() {
+    let machine = Machine::new();
+    let programs = [
+        env!("CARGO_BIN_EXE_fossil-lite"),
+        env!("CARGO_BIN_EXE_yesterday"),
+        env!("CARGO_BIN_EXE_hist"),
+    ];
+    for program in programs {
+        let name = Path::new(program).file_name().unwrap().to_str().unwrap();
+        let page = machine.run(program, &["--generate", "man"]);
+        assert!(page.code == 0 && page.out.contains(".TH"), "{name}: {}", page.err);
+        for shell in ["bash", "zsh", "fish"] {
+            let completions = machine.run(program, &["--generate", shell]);
+            assert!(completions.code == 0 && completions.out.contains(name), "{name} {shell}");
+        }
+    }
+}
