@@ -5,10 +5,12 @@ mod find;
 mod history;
 mod history_cache;
 mod prefetch;
+mod process;
 mod resolve;
 
 pub use extract::{extract, same_content};
 pub use find::{Found, Missing, find};
 pub use history::{History, Snapshot, Version, history};
 pub use history_cache::HistoryCache;
+pub use process::run_in_past;
 pub use resolve::resolve;

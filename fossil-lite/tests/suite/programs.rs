@@ -67,17 +67,18 @@ impl Machine {
     /// Archives the home directory, under the path that it has, as the dump of `moby`.
     fn dump(&self, time: &str) {
         let home = self.place.path().join("home");
-        let stage = tempfile::tempdir().unwrap();
+        let stage = tempfile::tempdir_in(self.place.path()).unwrap();
         let staged = stage.path().join(home.strip_prefix("/").unwrap());
         fs::create_dir_all(staged.parent().unwrap()).unwrap();
-        let copied = Command::new("cp").arg("-a").arg(&home).arg(&staged).status().unwrap();
-        assert!(copied.success());
+        // Not copied: copies would be other files.
+        fs::rename(&home, &staged).unwrap();
         let entries = fs::read_dir(stage.path()).unwrap();
         let sources = entries.map(|entry| Source::Path(entry.unwrap().path())).collect();
         let clock = Arc::new(Clock::default());
         let time: Timestamp = time.parse().unwrap();
         clock.0.store(u64::try_from(time.as_millisecond()).unwrap(), Ordering::SeqCst);
-        let options = StoreOptions { create: true, environment: clock.clone(), ..StoreOptions::default() };
+        let options =
+            StoreOptions { create: true, environment: clock.clone(), ..StoreOptions::default() };
         let store = Store::open_path(&self.store(), options).unwrap();
         let log = store.roots_log("Europe/Berlin", clock).unwrap();
         let (options, progress) = (Options::default(), Arc::default());
@@ -91,6 +92,7 @@ impl Machine {
             completeness: Completeness::Complete,
         };
         log.record(&root).unwrap();
+        fs::rename(&staged, &home).unwrap();
         drop(log);
         store.close().unwrap();
     }
@@ -148,7 +150,8 @@ impl Machine {
 #[test]
 fn yesterday_prints_compares_and_copies_back() {
     let (machine, profile) = Machine::with_history();
-    for (date, expected) in [("2004/0611", "one\n"), ("20041230", "one\n"), ("2004-12-31", "two\n")] {
+    for (date, expected) in [("2004/0611", "one\n"), ("20041230", "one\n"), ("2004-12-31", "two\n")]
+    {
         let ran = machine.yesterday(&["-d", date, "--cat", &profile]);
         assert_eq!((ran.code, ran.out.as_str()), (0, expected), "{date}: {}", ran.err);
     }
@@ -169,7 +172,12 @@ fn yesterday_prints_compares_and_copies_back() {
     // The present version is kept, once; the metadata of then comes back.
     fs::set_permissions(&profile, fs::Permissions::from_mode(0o600)).unwrap();
     let ran = machine.yesterday(&["-c", "-d", "2004/0611", &profile]);
-    assert_eq!((ran.code, fs::read(&profile).unwrap().as_slice()), (0, &b"one\n"[..]), "{}", ran.err);
+    assert_eq!(
+        (ran.code, fs::read(&profile).unwrap().as_slice()),
+        (0, &b"one\n"[..]),
+        "{}",
+        ran.err
+    );
     assert!(ran.err.contains("as in 2004/0611"), "{}", ran.err);
     assert_eq!(fs::metadata(&profile).unwrap().mode() & 0o777, 0o640);
     let kept = format!("{profile}.before-yesterday");
@@ -218,25 +226,32 @@ fn yesterday_says_what_is_wrong() {
 fn hist_shows_every_version_and_what_became_of_the_file() {
     let (machine, profile) = Machine::with_history();
     // It changes and changes back: all three are shown.
-    let times = fs::metadata(&profile).unwrap();
     machine.dump("2005-01-01T03:00:00Z");
     fs::write(&profile, "two\n").unwrap();
     machine.dump("2005-01-02T03:00:00Z");
     machine.dump("2005-01-03T03:00:00Z");
     fs::remove_file(&profile).unwrap();
     machine.dump("2005-01-04T03:00:00Z");
-    drop(times);
     let ran = machine.hist(&["--mount", "/n/dump", &profile]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     let names: Vec<&str> = ran.out.lines().map(|l| l.split("/n/dump/").nth(1).unwrap()).collect();
     let days: Vec<&str> = names.iter().map(|name| &name[..9]).collect();
-    assert_eq!(days, ["2005/0104", "2005/0103", "2005/0101", "2004/1231", "2004/0611"], "{}", ran.out);
+    assert_eq!(
+        days,
+        ["2005/0104", "2005/0103", "2005/0101", "2004/1231", "2004/0611"],
+        "{}",
+        ran.out
+    );
     assert!(ran.out.starts_with("deleted before "), "{}", ran.out);
     assert!(names[1].contains(" 4 ") && names[2].contains(" 6 "), "{}", ran.out);
     // From the cache, the same.
     assert_eq!(machine.hist(&["--mount", "/n/dump", &profile]).out, ran.out);
     let diff = machine.hist(&["-d", &profile]);
-    assert!(diff.out.contains("-one\n+two\n") && diff.out.contains("-three\n+two\n"), "{}", diff.out);
+    assert!(
+        diff.out.contains("-one\n+two\n") && diff.out.contains("-three\n+two\n"),
+        "{}",
+        diff.out
+    );
     let json = machine.hist(&["--json", "-s", "2004/1231", &profile]);
     let first: serde_json::Value = serde_json::from_str(json.out.lines().next().unwrap()).unwrap();
     assert_eq!(first["newest_dump"], "2004/1231");
@@ -278,8 +293,13 @@ fn mount_goes_to_the_background_is_busy_then_and_leaves_when_told() {
     let at = dump.to_str().unwrap();
     let ran = machine.fossil(&["mount", "--host", "moby", at]);
     assert_eq!(ran.code, 0, "{}", ran.err);
-    let ran = machine.yesterday(&["--mount", at, "-d", "0611", &profile]);
-    assert_eq!((ran.code, ran.out.clone()), (0, format!("{at}/2004/0611{profile}\n")), "{}", ran.err);
+    let ran = machine.yesterday(&["--mount", at, "-d", "2004/0611", &profile]);
+    assert_eq!(
+        (ran.code, ran.out.clone()),
+        (0, format!("{at}/2004/0611{profile}\n")),
+        "{}",
+        ran.err
+    );
     assert_eq!(fs::read(ran.out.trim()).unwrap(), b"one\n");
     let ran = machine.fossil(&["mount", "--host", "moby", at]);
     assert_eq!(ran.code, 11);
@@ -319,4 +339,31 @@ fn every_program_has_a_man_page_and_completions() {
             assert!(completions.code == 0 && completions.out.contains(name), "{name} {shell}");
         }
     }
+}
+
+#[test]
+fn bisect_finds_the_first_bad_dump_and_goes_on_where_it_was() {
+    if !can_mount() {
+        return;
+    }
+    let machine = Machine::new();
+    let library = machine.home("library");
+    for day in 1..=9 {
+        let content = if day < 6 { format!("good {day}") } else { format!("bad {day}") };
+        fs::write(&library, content).unwrap();
+        machine.dump(&format!("2004-06-0{day}T03:00:00Z"));
+    }
+    let library = library.to_str().unwrap();
+    let log = machine.place.path().join("log");
+    let arguments = ["bisect", "--host", "moby", "--good", "20040601", "--bad", "20040609"];
+    let rest = ["--log", log.to_str().unwrap(), library, "--", "grep", "-q", "good", library];
+    let ran = machine.fossil(&[&arguments[..], &rest[..]].concat());
+    let found = "2004/0606 is the first bad dump, 2004/0605 the last good one\n";
+    assert_eq!((ran.code, ran.out.as_str()), (0, found), "{}", ran.err);
+    let lines = fs::read_to_string(&log).unwrap();
+    assert!((4..=7).contains(&lines.lines().count()), "{lines}");
+    let again = machine.fossil(&[&arguments[..], &rest[..]].concat());
+    assert_eq!((again.code, again.out.as_str(), again.err.as_str()), (0, found, ""));
+    let swapped = ["bisect", "--host", "moby", "--good", "20040609", "--bad", "20040601"];
+    assert_eq!(machine.fossil(&[&swapped[..], &rest[..]].concat()).code, 2);
 }

@@ -198,7 +198,9 @@ fn the_last_archive_is_remembered_and_never_needed() {
     assert!(!unchanged(&[]));
     assert!(unchanged(&[]));
     std::fs::write(remembered.path(), "nonsense").unwrap();
-    assert!(!unchanged(&[]));
+    assert!(!unchanged(&["--no-record"]));
+    std::fs::write(remembered.path(), "nonsense").unwrap();
+    assert!(unchanged(&[]), "the store's log of roots knows the last one, too");
     std::fs::remove_dir_all(place.path("store")).unwrap();
     assert!(!unchanged(&[]), "another store at the same place");
     assert!(place.has_root(&first));
@@ -299,4 +301,20 @@ fn manual_and_completions_are_made_from_the_options() {
         assert!(text.contains(expected), "{what}");
         assert!(text.contains("block-size"), "{what}");
     }
+}
+
+#[test]
+fn archives_are_recorded_under_the_name_of_the_host_and_found_there() {
+    let place = Place::new();
+    let first = score(&place.vac(&["--host", "moby", "tree"]));
+    assert_eq!(score(&place.vac(&["--host", "moby", "-d", "latest", "-q", "tree"])), first);
+    let none = place.vac(&["--host", "ahab", "-d", "latest", "tree"]);
+    assert_eq!(none.status.code(), Some(1));
+    assert!(errors(&none).contains("no archive of ahab is recorded"), "{}", errors(&none));
+    let bad = place.vac(&["--host", "a/b", "tree"]);
+    assert_eq!(bad.status.code(), Some(2));
+    let silent = place.vac(&["--host", "pequod", "--no-record", "tree"]);
+    assert_eq!(silent.status.code(), Some(0));
+    let unknown = place.vac(&["--host", "pequod", "-d", "latest", "tree"]);
+    assert_eq!(unknown.status.code(), Some(1), "--no-record recorded nothing");
 }

@@ -3,7 +3,7 @@
 use clap::{ArgAction, Parser, Subcommand};
 use fossil_lite::program::Generate;
 
-use crate::{find, mount, serve, status};
+use crate::{bisect, find, mount, serve, status};
 
 /// Show the dump: every host, every day, as directories
 #[derive(Debug, Parser)]
@@ -36,4 +36,5 @@ pub(crate) enum Command {
     Serve(serve::Arguments),
     Status(status::Arguments),
     Find(find::Arguments),
+    Bisect(bisect::Arguments),
 }

@@ -1,6 +1,7 @@
 //! The program fossil-lite. See fossil-lite(1) and `fossil-lite --help`.
 
 mod arguments;
+mod bisect;
 mod find;
 mod mount;
 mod serve;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         (None, Some(Command::Serve(arguments))) => serve::run(&arguments),
         (None, Some(Command::Status(arguments))) => status::run(&arguments),
         (None, Some(Command::Find(arguments))) => find::run(&arguments),
+        (None, Some(Command::Bisect(arguments))) => bisect::run(&arguments),
         (None, None) => Err(Failure::Usage { detail: "no command is given".to_owned() }),
     };
     end("fossil-lite", result)

@@ -61,6 +61,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
         let _ = rustix::process::setsid();
         let said = writeln!(std::io::stdout(), "{MOUNTED}");
         said.map_err(system("can not say that it is mounted"))?;
+        // Whoever waits for the end of what this program says would wait for that of the mount.
+        let nowhere = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null");
+        let nowhere = nowhere.map_err(system("/dev/null"))?;
+        rustix::stdio::dup2_stdout(&nowhere)
+            .and_then(|()| rustix::stdio::dup2_stderr(&nowhere))
+            .map_err(|errno| system("/dev/null")(errno.into()))?;
     }
     let directory = arguments.at.clone();
     let wait = move || {

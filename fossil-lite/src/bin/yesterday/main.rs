@@ -1,7 +1,5 @@
 //! The program yesterday. See yesterday(1) and `yesterday --help`.
 
-mod past;
-
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -12,7 +10,7 @@ use clap::{ArgAction, CommandFactory, Parser};
 use fossil_lite::FileError;
 use fossil_lite::date::When;
 use fossil_lite::dump::Tree;
-use fossil_lite::past::{Found, extract, find, same_content};
+use fossil_lite::past::{Found, extract, find, run_in_past, same_content};
 use fossil_lite::program::{Failure, Generate, Source, end, generate, system};
 use jiff::Timestamp;
 use vac::reader::Piece;
@@ -147,7 +145,10 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         }
     }
     if arguments.bind && code == 0 {
-        return past::run(&tree, &pairs, &arguments.command);
+        for (path, found) in &pairs {
+            eprintln!("{}: as in {}", path.display(), found.dump.name);
+        }
+        return run_in_past(&tree, &pairs, &arguments.command);
     }
     Ok(code)
 }

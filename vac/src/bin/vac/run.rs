@@ -112,8 +112,10 @@ fn prepare_and_archive(
         }
     }
     let memory = memory_of(arguments, options.block_size);
-    let hint = || memory.as_ref()?.recall().or_else(|| recording.last(&store));
-    if let Some(root) = hint() {
+    let remembered = memory.as_ref().and_then(Memory::recall);
+    let wants_hint = !arguments.no_cache && options.old.is_none();
+    let last = || if wants_hint { recording.last(&store) } else { None };
+    if let Some(root) = remembered.or_else(last) {
         options.old = Some(OldArchive { root, trust: Trust::Hint });
     }
     raise_file_limit();

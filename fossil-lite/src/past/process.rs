@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
-use fossil_lite::dump::Tree;
-use fossil_lite::fuse::{Audience, mount};
-use fossil_lite::past::Found;
-use fossil_lite::program::{Failure, system};
+use super::Found;
+use crate::dump::Tree;
+use crate::fuse::{Audience, mount};
+use crate::program::{Failure, system};
 
 /// Binds pairs of then and today up to `--`, and becomes the command.
 const BIND: &str = r#"
@@ -25,8 +25,12 @@ shift
 exec "$@"
 "#;
 
-/// Runs the command and returns its exit status.
-pub(crate) fn run(
+/// Runs the command, or a shell, with each file of then bound over the path of today that stands
+/// with it, and returns its exit status.
+///
+/// # Errors
+/// If the dump can not be mounted or the command not be started.
+pub fn run_in_past(
     tree: &Arc<Tree>,
     pairs: &[(PathBuf, Found)],
     command: &[OsString],
@@ -48,7 +52,6 @@ pub(crate) fn run(
             .join(found.dump.name.to_string())
             .join(std::ffi::OsStr::from_bytes(&found.file.path()));
         unshare.arg(then).arg(path);
-        eprintln!("{}: as in {}", path.display(), found.dump.name);
     }
     unshare.arg("--");
     match command {

@@ -1,0 +1,212 @@
+//! `fossil-lite bisect`: the first dump with which a command fails.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use fossil_lite::date::{DumpName, When};
+use fossil_lite::dump::{Dump, Tree};
+use fossil_lite::past::{Found, Missing, find, run_in_past};
+use fossil_lite::program::{Failure, Source, system};
+use jiff::Timestamp;
+use venti_proto::roots::HostName;
+
+/// Exit status of a command that can not say whether it is good or bad.
+const SKIP: u8 = 125;
+
+/// Find the first dump with which a command fails
+///
+/// Runs COMMAND with each FILE as it was in a dump between the good and the bad date, half of
+/// those that are left at a time, until the first is found with which it fails. A status of 125
+/// says nothing about a dump. What was found is written to the log, and taken from there when the
+/// same is run again.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "Which upgrade broke the build?\n\n    \
+    fossil-lite bisect --good 2004/0601 --bad yesterday /usr/lib/libc.a -- make -C /src test")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    source: Source,
+
+    /// The dump on or before this date is good
+    #[arg(long, value_name = "DATE")]
+    good: String,
+
+    /// The dump on or before this date is bad
+    #[arg(long, value_name = "DATE")]
+    bad: String,
+
+    /// What was found so far
+    #[arg(long, value_name = "FILE", default_value = "fossil-lite-bisect.log")]
+    log: PathBuf,
+
+    /// Files and directories to be as they were
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+
+    /// What to run
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
+    let host = arguments.source.host()?;
+    let tree = arguments.source.open(None)?;
+    let now = Timestamp::now().to_zoned(tree.catalogue().time_zone());
+    let dumps = tree.catalogue().dumps(&host);
+    let Some(first) = dumps.first() else { return Err(Missing::Host { host }.into()) };
+    let position = |date: &str| -> Result<usize, Failure> {
+        let when = When::parse(date, &now)?;
+        let included = dumps.partition_point(|dump| when.includes(dump.name, dump.time()));
+        let missing = || Missing::Dump { host: host.clone(), when, first: first.name };
+        included.checked_sub(1).ok_or_else(|| missing().into())
+    };
+    let (good, bad) = (position(&arguments.good)?, position(&arguments.bad)?);
+    if good >= bad {
+        let detail = format!(
+            "the good dump {} is not before the bad one {}",
+            dumps[good].name, dumps[bad].name
+        );
+        return Err(Failure::Usage { detail });
+    }
+    let mut bisection =
+        Bisection { arguments, tree: &tree, host: &host, log: Log::open(arguments)? };
+    bisection.narrow(&dumps[good..=bad])
+}
+
+/// What came of a dump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Good,
+    Bad,
+    Unknown,
+}
+
+struct Bisection<'a> {
+    arguments: &'a Arguments,
+    tree: &'a Arc<Tree>,
+    host: &'a HostName,
+    log: Log,
+}
+
+impl Bisection<'_> {
+    /// The first of the dumps is to be good, the last bad.
+    fn narrow(&mut self, dumps: &[Arc<Dump>]) -> Result<u8, Failure> {
+        let (mut good, mut bad) = (0, dumps.len() - 1);
+        for (position, expected) in [(good, Verdict::Good), (bad, Verdict::Bad)] {
+            let found = self.verdict(&dumps[position])?;
+            if found != expected {
+                let name = dumps[position].name;
+                eprintln!("fossil-lite: {name} is {found:?}, expected {expected:?}");
+                return Ok(1);
+            }
+        }
+        let mut unknown = Vec::new();
+        loop {
+            let middle = (good + bad) / 2;
+            let between = (good + 1..bad).filter(|position| !unknown.contains(position));
+            let Some(next) = between.min_by_key(|position| position.abs_diff(middle)) else {
+                break;
+            };
+            match self.verdict(&dumps[next])? {
+                Verdict::Good => good = next,
+                Verdict::Bad => bad = next,
+                Verdict::Unknown => unknown.push(next),
+            }
+        }
+        let (last, first) = (dumps[good].name, dumps[bad].name);
+        let exact = bad == good + 1;
+        let line = match exact {
+            true => format!("{first} is the first bad dump, {last} the last good one\n"),
+            false => format!("the first bad dump is after {last}, and {first} at the latest\n"),
+        };
+        std::io::stdout().write_all(line.as_bytes()).map_err(system("standard output"))?;
+        Ok(if exact { 0 } else { 3 })
+    }
+
+    fn verdict(&mut self, dump: &Arc<Dump>) -> Result<Verdict, Failure> {
+        if let Some(known) = self.log.known.get(&dump.name) {
+            return Ok(*known);
+        }
+        let verdict = match self.pairs(dump)? {
+            None => Verdict::Unknown,
+            Some(pairs) => match run_in_past(self.tree, &pairs, &self.arguments.command)? {
+                0 => Verdict::Good,
+                SKIP => Verdict::Unknown,
+                _ => Verdict::Bad,
+            },
+        };
+        eprintln!("fossil-lite: {} {verdict:?}", dump.name);
+        self.log.add(dump.name, verdict)?;
+        Ok(verdict)
+    }
+
+    /// The files as they were; `None` if one was not there.
+    fn pairs(&self, dump: &Arc<Dump>) -> Result<Option<Vec<(PathBuf, Found)>>, Failure> {
+        let mut pairs = Vec::new();
+        for file in &self.arguments.files {
+            let path = std::path::absolute(file).map_err(system(file.display().to_string()))?;
+            let bytes = path.as_os_str().as_bytes();
+            match find(self.tree, self.host, &When::Dump(dump.name), bytes, true)? {
+                Ok(found) => pairs.push((path, found)),
+                Err(missing) => {
+                    eprintln!("fossil-lite: {missing}");
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(pairs))
+    }
+}
+
+/// What is known: a line for each dump, after one that says what it is about.
+struct Log {
+    file: File,
+    known: BTreeMap<DumpName, Verdict>,
+}
+
+impl Log {
+    fn open(arguments: &Arguments) -> Result<Log, Failure> {
+        let shown = arguments.log.display().to_string();
+        let about = format!("bisect {:?} {:?}", arguments.files, arguments.command);
+        let file = OpenOptions::new().read(true).append(true).create(true).open(&arguments.log);
+        let mut file = file.map_err(system(shown.clone()))?;
+        let mut known = BTreeMap::new();
+        let mut is_new = true;
+        for line in BufReader::new(&file).lines() {
+            let line = line.map_err(system(shown.clone()))?;
+            if std::mem::take(&mut is_new) {
+                if line != about {
+                    let detail = format!("{shown} is about something else: {line}");
+                    return Err(Failure::Usage { detail });
+                }
+                continue;
+            }
+            let verdict = match line.split_once(' ') {
+                Some((name, "good")) => Some((name, Verdict::Good)),
+                Some((name, "bad")) => Some((name, Verdict::Bad)),
+                Some((name, "unknown")) => Some((name, Verdict::Unknown)),
+                _ => None,
+            };
+            let entry = verdict.and_then(|(name, verdict)| Some((name.parse().ok()?, verdict)));
+            known.extend(entry);
+        }
+        if is_new {
+            writeln!(file, "{about}").map_err(system(shown))?;
+        }
+        Ok(Log { file, known })
+    }
+
+    fn add(&mut self, dump: DumpName, verdict: Verdict) -> Result<(), Failure> {
+        let word = match verdict {
+            Verdict::Good => "good",
+            Verdict::Bad => "bad",
+            Verdict::Unknown => "unknown",
+        };
+        self.known.insert(dump, verdict);
+        writeln!(self.file, "{dump} {word}").map_err(system("the log of the bisection"))
+    }
+}
