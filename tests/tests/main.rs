@@ -3,6 +3,10 @@
 //! One binary, since linking is most of what a test binary costs. Long suites run here too, at a
 //! size set by the environment: CONTRIBUTING.md lists them.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
+mod faults;
+mod kill;
 mod tidy;

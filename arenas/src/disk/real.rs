@@ -1,4 +1,7 @@
 //! A directory of the system.
+//!
+//! Syncs go to the system directly and once: those of the standard library repeat an interrupted
+//! one, for ever if need be, and a sync that did not succeed must never be tried again.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, IoSliceMut};
@@ -7,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Advice, FlockOperation, fadvise, flock};
+use rustix::fs::{Advice, FlockOperation, fadvise, fdatasync, flock, fsync};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::{Disk, DiskError, DiskFile, DiskLock, DiskResult, MappedBytes, OpenMode};
@@ -54,7 +57,7 @@ impl RealDisk {
 /// A new directory is only there after a crash if its name in the parent is durable.
 fn sync_parent(path: &Path) -> io::Result<()> {
     match fs::canonicalize(path)?.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
+        Some(parent) => Ok(fsync(File::open(parent)?)?),
         None => Ok(()),
     }
 }
@@ -110,7 +113,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, directory: &str) -> DiskResult<()> {
-        failed("sync", directory, File::open(self.path(directory)).and_then(|d| d.sync_all()))
+        failed("sync", directory, File::open(self.path(directory)).and_then(|d| Ok(fsync(d)?)))
     }
 
     fn set_read_only(&self, name: &str) -> DiskResult<()> {
@@ -191,7 +194,7 @@ impl DiskFile for RealFile {
     }
 
     fn sync_data(&self) -> DiskResult<()> {
-        self.failed("sync", None, self.file.sync_data())
+        self.failed("sync", None, fdatasync(&self.file).map_err(io::Error::from))
     }
 
     fn len(&self) -> DiskResult<u64> {

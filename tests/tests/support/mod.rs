@@ -1,5 +1,10 @@
 //! What the system tests share.
 
+pub(crate) mod oracle;
+pub(crate) mod programs;
+pub(crate) mod raw_client;
+pub(crate) mod server;
+
 use std::path::Path;
 
 /// The root of the workspace.

@@ -53,6 +53,10 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME", value_parser = time_zone)]
     time_zone: Option<String>,
 
+    /// Size at which an arena is sealed; tests of sealing want it small
+    #[arg(long, value_name = "SIZE", hide = true)]
+    arena_size: Option<Size>,
+
     /// Mode of Unix sockets, octal
     #[arg(long, value_name = "MODE", default_value = "600", value_parser = octal)]
     socket_mode: u32,
@@ -68,11 +72,13 @@ pub(super) fn run(arguments: Arguments) -> Result<Outcome, Failure> {
     let total = arguments.memory.unwrap_or_else(default_memory);
     let memory = MemoryPlan::divide(total).map_err(|detail| Failure::Usage { detail })?;
     let tls = arguments.tls.load().map_err(ServeError::from)?;
+    let defaults = StoreOptions::default();
     let options = StoreOptions {
         create: !arguments.read_only,
         read_only: arguments.read_only,
         memory: memory.store,
-        ..StoreOptions::default()
+        arena_size: arguments.arena_size.map_or(defaults.arena_size, |size| size.0),
+        ..defaults
     };
     let time_zone = arguments.time_zone.unwrap_or_else(local_time_zone);
     let stored = StoredBlocks::open(&arguments.store, options, time_zone);
