@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arenas::disk::{Fault, FaultPlan, SimDisk};
-use arenas::{Store, StoreOptions};
+use arenas::{Severity, Store, StoreOptions};
 use venti_proto::{BlockStore, StoreError};
 
 use crate::gate::GateDisk;
@@ -302,4 +302,33 @@ fn a_bad_sector_costs_the_blocks_in_it_and_no_others() {
     let report = store.check(arenas::CheckOptions { data: true }, &mut |_| {});
     assert!(!report.is_clean());
     assert!(report.findings.iter().all(|finding| finding.arena == Some(1)));
+}
+
+#[test]
+fn a_mark_claims_nothing_of_a_write_that_is_on_its_way() {
+    let (disk, gate, store) = gated(small(1 << 20));
+    let (late, synced) = ([block(2, 300)], [block(4, 300)]);
+    let mut images = Vec::new();
+    std::thread::scope(|scope| {
+        gate.close();
+        let first = scope.spawn(|| write(&store, &late));
+        gate.wait_for_arrival();
+        gate.let_others_pass();
+        write(&store, &synced).unwrap();
+        store.sync().unwrap();
+        // A second sync makes the mark of the first durable.
+        write(&store, &[block(6, 300)]).unwrap();
+        store.sync().unwrap();
+        images.extend((0..10).map(|seed| disk.crash(seed)));
+        gate.open(None);
+        assert_eq!(first.join().unwrap(), Ok(()));
+    });
+    for image in images {
+        let store = open(&image, 1 << 20).unwrap();
+        assert_all_there(&store, &synced);
+        let crash = |finding: &arenas::Finding| finding.severity == Severity::Recovered;
+        assert!(store.findings().iter().all(crash), "{:?}", store.findings());
+    }
+    store.sync().unwrap();
+    assert_all_there(&open(&disk.crash(1), 1 << 20).unwrap(), &late);
 }
