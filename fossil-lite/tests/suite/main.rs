@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod fuse_mount;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod little_tree;
 #[cfg(test)]
 mod p9_clients;
