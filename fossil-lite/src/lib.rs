@@ -1,4 +1,4 @@
-//! The dump: every host, every day, as directories.
+//! The dump: every host, every day, as directories (docs/dump.md).
 //!
 //! [`date`] knows which dump is meant, and [`p9`] speaks 9P2000.
 
