@@ -6,7 +6,7 @@
 use tempfile::TempDir;
 
 use crate::support::oracle::Oracle;
-use crate::support::server::Server;
+use crate::support::server::{Server, has_strace};
 
 /// The calls by which the server changes files.
 const CHANGING_CALLS: &str = "pwrite64,pwritev,pwritev2,write,fdatasync,fsync,ftruncate,rename,\
@@ -60,6 +60,9 @@ fn killed_at_random() {
 
 #[test]
 fn killed_at_the_nth_call() {
+    if !has_strace() {
+        return;
+    }
     let mut killed = 0;
     let directory = TempDir::new().expect("a directory");
     let mut oracle = Oracle::new(19_901);

@@ -13,6 +13,15 @@ use super::raw_client::RawClient;
 /// loaded machine.
 const TRIES: usize = 6000;
 
+/// Whether there is a strace; without it the tests that need it say so and end.
+pub(crate) fn has_strace() -> bool {
+    let there = Command::new("strace").arg("-V").output().is_ok();
+    if !there {
+        println!("left out: strace is not installed");
+    }
+    there
+}
+
 /// A running `venti serve`, killed when dropped.
 pub(crate) struct Server {
     child: Child,
