@@ -121,7 +121,8 @@ fn write_window(
     failure.map_or(Ok(()), Err)
 }
 
-fn write_leaf(
+/// Writes a block where it belongs, and returns how many bytes that were.
+pub(super) fn write_leaf(
     file: BorrowedFd<'_>,
     node: &Node,
     leaf: &Leaf,

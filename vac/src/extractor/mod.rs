@@ -3,7 +3,8 @@
 //! One thread walks the archive, many directories with one call to the store, and makes the
 //! directories. What it finds goes in batches to workers, each of which reads the blocks of some
 //! hundred small files with one call and writes each block from where it arrived: no block is
-//! copied or handed from thread to thread. Large files are cut into segments that workers share.
+//! copied or handed from thread to thread. Files of a few blocks go in batches, too; a large one is
+//! made by itself.
 //!
 //! A directory is held open by everything that is still to be made in it, and gets its owner,
 //! mode and times when the last of them lets go: so the number of open directories is bounded by
@@ -20,6 +21,7 @@ mod delete;
 mod error;
 mod large;
 mod links;
+mod medium;
 mod open_directory;
 mod options;
 mod ordered;

@@ -16,7 +16,9 @@ use super::open_directory::OpenDirectory;
 use super::owners::OwnerMap;
 use super::session::{Counts, Session};
 use super::walker::{Crew, Job, Walker};
-use super::{ExtractError, ExtractOptions, Observer, Selection, Summary, batch, large, place};
+use super::{
+    ExtractError, ExtractOptions, Observer, Selection, Summary, batch, large, medium, place,
+};
 use crate::reader::Node;
 
 /// Restores what is selected below `root` into the directory `target`, which is made if it is
@@ -126,6 +128,7 @@ fn work(session: &Session<'_>, tally: &Tally, jobs: &Receiver<Job<'_>>) {
         let _done = Done(tally);
         match job {
             Job::Small(tasks) => batch::make_all(session, &tasks),
+            Job::Medium(tasks) => medium::make_all(session, &tasks),
             Job::Large(task) => large::make(session, &task),
         }
     }

@@ -16,7 +16,7 @@ use super::links::Links;
 use super::open_directory::OpenDirectory;
 use super::selection::{Selection, Wanted};
 use super::session::Session;
-use super::{ExtractError, delete};
+use super::{ExtractError, delete, medium};
 use crate::reader::{Child, DirectoryScan, Node, ReadError, read_small_directories};
 
 /// Directories that are read with one call to the store.
@@ -25,10 +25,15 @@ const DIRECTORIES_AT_ONCE: usize = 64;
 const FILES_AT_ONCE: usize = 256;
 /// Bytes that they may have together.
 const BYTES_AT_ONCE: u64 = 2 << 20;
+/// Files of a few blocks that are read together: all of them are open at once.
+const MEDIUM_AT_ONCE: usize = 64;
+/// Bytes that they may have together.
+const MEDIUM_BYTES_AT_ONCE: u64 = 4 << 20;
 
 /// What the workers are given.
 pub(super) enum Job<'s> {
     Small(Vec<Task<'s>>),
+    Medium(Vec<Task<'s>>),
     Large(Task<'s>),
 }
 
@@ -53,6 +58,8 @@ pub(super) struct Walker<'s, 'w> {
     stack: Vec<Pending<'s, 'w>>,
     small: Vec<Task<'s>>,
     small_bytes: u64,
+    medium: Vec<Task<'s>>,
+    medium_bytes: u64,
     links: Links<'s>,
     /// Names so far.
     entries: u64,
@@ -74,6 +81,8 @@ impl<'s, 'w> Walker<'s, 'w> {
             stack: Vec::new(),
             small: Vec::new(),
             small_bytes: 0,
+            medium: Vec::new(),
+            medium_bytes: 0,
             links: Links::default(),
             entries: 0,
             distinct: 0,
@@ -311,21 +320,42 @@ impl<'s, 'w> Walker<'s, 'w> {
     }
 
     fn give(&mut self, task: Task<'s>) {
-        if !task.is_small() {
-            return self.crew.send(Job::Large(task));
-        }
-        self.small_bytes += task.node.size();
-        self.small.push(task);
-        if self.small.len() >= FILES_AT_ONCE || self.small_bytes >= BYTES_AT_ONCE {
-            self.flush();
+        let size = task.node.size();
+        if task.is_small() {
+            self.small_bytes += size;
+            self.small.push(task);
+            if self.small.len() >= FILES_AT_ONCE || self.small_bytes >= BYTES_AT_ONCE {
+                self.flush_small();
+            }
+        } else if medium::is_medium(self.session, &task) {
+            self.medium_bytes += size;
+            self.medium.push(task);
+            let full = self.medium_bytes >= MEDIUM_BYTES_AT_ONCE;
+            if full || self.medium.len() >= MEDIUM_AT_ONCE {
+                self.flush_medium();
+            }
+        } else {
+            self.crew.send(Job::Large(task));
         }
     }
 
     fn flush(&mut self) {
+        self.flush_small();
+        self.flush_medium();
+    }
+
+    fn flush_small(&mut self) {
         if !self.small.is_empty() {
             self.crew.send(Job::Small(std::mem::take(&mut self.small)));
         }
         self.small_bytes = 0;
+    }
+
+    fn flush_medium(&mut self) {
+        if !self.medium.is_empty() {
+            self.crew.send(Job::Medium(std::mem::take(&mut self.medium)));
+        }
+        self.medium_bytes = 0;
     }
 
     /// Makes further names of files once the first ones are there.

@@ -6,6 +6,7 @@ mod builder;
 mod directories;
 mod golden;
 mod hostile;
+mod medium;
 mod mutated;
 mod program;
 mod round_trip;

@@ -150,6 +150,27 @@ impl LeafWalk {
         Ok(())
     }
 
+    /// The pointer block at the top of the tree, if the walk starts with one. Whoever reads it
+    /// together with those of other walks gives it to [`LeafWalk::take_top`].
+    #[must_use]
+    pub fn top_request(&self) -> Option<BlockRequest> {
+        let depth = self.levels.len().checked_sub(1).filter(|depth| *depth > 0)?;
+        let score = *self.levels[depth].scores.front().filter(|score| **score != Score::ZERO)?;
+        let block_type = u8::try_from(depth - 1).ok().and_then(BlockType::pointer)?;
+        Some(BlockRequest { score, block_type })
+    }
+
+    /// Takes the block that [`LeafWalk::top_request`] asks for. Nothing happens if it asks for none.
+    ///
+    /// # Errors
+    /// [`TreeError::TooLong`]; the walk can not go on then.
+    pub fn take_top(&mut self, block: &[u8]) -> Result<(), TreeError> {
+        let Some(request) = self.top_request() else { return Ok(()) };
+        check_length(&request, block.len(), self.entry.pointer_size)?;
+        self.queue_children(self.levels.len() - 1, &[block]);
+        Ok(())
+    }
+
     /// Whether every leaf was given.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -174,10 +195,7 @@ impl LeafWalk {
         level: usize,
         limit: usize,
     ) -> Result<(), TreeError> {
-        let (below, above) = self.levels.split_at_mut(level);
-        let (Some(children), Some(parents)) = (below.last_mut(), above.first_mut()) else {
-            return Ok(());
-        };
+        let Some(parents) = self.levels.get(level) else { return Ok(()) };
         let per_block = usize::try_from(self.per_block).unwrap_or(usize::MAX);
         let at_once = (limit / per_block.max(1)).clamp(1, 256);
         let block_type = u8::try_from(level - 1).ok().and_then(BlockType::pointer);
@@ -186,6 +204,14 @@ impl LeafWalk {
         let requests: Vec<_> =
             run.map(|score| BlockRequest { score: *score, block_type }).collect();
         let blocks = read_pointers(store, &requests, self.entry.pointer_size)?;
+        self.queue_children(level, &blocks);
+        Ok(())
+    }
+
+    /// Replaces the scores at the front of `level` by what their blocks hold, one level down.
+    fn queue_children(&mut self, level: usize, blocks: &[impl AsRef<[u8]>]) {
+        let (below, above) = self.levels.split_at_mut(level);
+        let (Some(children), Some(parents)) = (below.last_mut(), above.first_mut()) else { return };
         children.next = u64::MAX;
         for block in blocks {
             let first = parents.next * self.per_block;
@@ -196,10 +222,9 @@ impl LeafWalk {
             let to = self.wanted.end.div_ceil(children.span).saturating_sub(first);
             for child in from..to.min(self.per_block) {
                 children.next = children.next.min(first + child);
-                children.scores.push_back(score_in(&block, child));
+                children.scores.push_back(score_in(block.as_ref(), child));
             }
         }
-        Ok(())
     }
 }
 
@@ -357,6 +382,31 @@ mod tests {
                 walk.next_leaves(&MemoryStore::new(), 100, &mut leaves).unwrap();
                 prop_assert!(leaves.len() <= 1);
             }
+        }
+    }
+
+    #[test]
+    fn a_top_that_was_read_before_is_not_read_again() {
+        let store = MemoryStore::new();
+        let bytes: Vec<u8> = (0..100u8).flat_map(|block| [block; 256]).collect();
+        for length in [25_600, 2000, 100] {
+            let entry = store_stream(&store, &bytes[..length], 256);
+            let (mut expected, mut found) = (Vec::new(), Vec::new());
+            let mut walk = LeafWalk::new(&entry).unwrap();
+            walk.next_leaves(&store, 1000, &mut expected).unwrap();
+            assert_eq!(walk.top_request(), None, "the top is behind it");
+            let mut walk = LeafWalk::new(&entry).unwrap();
+            assert_eq!(walk.top_request().is_some(), entry.depth > 0);
+            if let Some(request) = walk.top_request() {
+                let top = store.read_block(request.score, request.block_type).unwrap();
+                let long = [top.as_slice(), &[1; 256]].concat();
+                let refused = walk.clone().take_top(&long).unwrap_err();
+                assert!(matches!(refused, TreeError::TooLong { expected: 256, .. }));
+                assert!(store.forget(&request));
+                walk.take_top(&top).unwrap();
+            }
+            walk.next_leaves(&store, 1000, &mut found).unwrap();
+            assert_eq!(found, expected);
         }
     }
 

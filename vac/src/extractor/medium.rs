@@ -1,0 +1,180 @@
+//! Makes many files of a few blocks each with two calls to the store: one for all their pointer
+//! blocks, one for all their blocks of content, each of which is written to its own file from
+//! where it arrived. File by file, both calls would be waits for a few blocks only.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::ftruncate;
+use venti_proto::hash_tree::{Leaf, LeafWalk};
+use venti_proto::{BlockRequest, StoreError};
+
+use super::attributes::Made;
+use super::batch::{Task, create};
+use super::large::write_leaf;
+use super::place::Construction;
+use super::session::Session;
+use super::{ExtractError, attributes, place};
+use crate::format::FileKind;
+use crate::reader::ReadError;
+
+/// Bytes of a file that can be made together with others.
+pub(super) const LARGEST: u64 = 2 << 20;
+
+/// Whether the file has one level of pointer blocks, and is not compared with what is there.
+pub(super) fn is_medium(session: &Session<'_>, task: &Task<'_>) -> bool {
+    let content = task.node.content();
+    let compared = session.options.differences && !task.directory.fresh;
+    content.depth == 1
+        && content.size <= LARGEST
+        && task.node.kind() == FileKind::Regular
+        && !compared
+}
+
+/// A file whose blocks are known.
+struct Planned<'t, 's> {
+    task: &'t Task<'s>,
+    path: Vec<u8>,
+    name: CString,
+    /// Without the holes.
+    leaves: Vec<Leaf>,
+}
+
+/// A file under construction.
+struct Open<'p> {
+    construction: Construction<'p>,
+    file: OwnedFd,
+    made: Made,
+    /// Where the file ends by what was written.
+    end: u64,
+    failure: Option<ExtractError>,
+}
+
+/// Makes files for which [`is_medium`] holds. Problems are reported, each with its file.
+pub(super) fn make_all(session: &Session<'_>, tasks: &[Task<'_>]) {
+    let planned = plan(session, tasks);
+    if session.stopped() {
+        return;
+    }
+    let mut started = Vec::with_capacity(planned.len());
+    for plan in &planned {
+        session.observer.entry(&plan.path, &plan.task.node);
+        match start(session, plan) {
+            Ok(open) => started.push((plan, open)),
+            Err(error) => session.problem(&plan.path, &error),
+        }
+    }
+    write_content(session, &mut started);
+    for (plan, open) in started {
+        session.check(&plan.path, finish(session, plan, open));
+    }
+}
+
+/// Finds the blocks of all files with one call to the store.
+fn plan<'t, 's>(session: &Session<'_>, tasks: &'t [Task<'s>]) -> Vec<Planned<'t, 's>> {
+    let mut walks: Vec<Result<LeafWalk, ReadError>> = tasks
+        .iter()
+        .map(|task| LeafWalk::new(task.node.content()).map_err(ReadError::from))
+        .collect();
+    let mut requests = Vec::with_capacity(tasks.len());
+    let mut reading = Vec::with_capacity(tasks.len());
+    for (position, walk) in walks.iter().enumerate() {
+        if let Some(request) = walk.as_ref().ok().and_then(LeafWalk::top_request) {
+            requests.push(request);
+            reading.push(position);
+        }
+    }
+    if let Some(task) = tasks.first() {
+        task.node.store().read(&requests, &mut |position, block| {
+            let walk = &mut walks[reading[position]];
+            let taken = match (walk.as_mut(), block) {
+                (Ok(walk), Ok(block)) => walk.take_top(block).map_err(ReadError::from),
+                (Ok(_), Err(error)) => Err(error.into()),
+                (Err(_), _) => return,
+            };
+            if let Err(error) = taken {
+                *walk = Err(error);
+            }
+        });
+    }
+    let mut planned = Vec::with_capacity(tasks.len());
+    for (task, walk) in tasks.iter().zip(walks) {
+        let path = task.path();
+        match leaves_of(task, walk) {
+            Ok((name, leaves)) => planned.push(Planned { task, path, name, leaves }),
+            Err(error) => session.problem(&path, &error),
+        }
+    }
+    planned
+}
+
+fn leaves_of(
+    task: &Task<'_>,
+    walk: Result<LeafWalk, ReadError>,
+) -> Result<(CString, Vec<Leaf>), ExtractError> {
+    let name = place::c_name(task.node.name())?;
+    let mut leaves = Vec::new();
+    // The only pointer block is there: nothing is read, and what it holds bounds the leaves.
+    walk?.next_leaves(&**task.node.store(), usize::MAX, &mut leaves).map_err(ReadError::from)?;
+    leaves.retain(|leaf| !leaf.is_hole());
+    Ok((name, leaves))
+}
+
+fn start<'p>(session: &Session<'_>, plan: &'p Planned<'_, '_>) -> Result<Open<'p>, ExtractError> {
+    let directory = &plan.task.directory;
+    let mut construction = Construction::new(directory.as_fd(), &plan.name, directory.fresh)?;
+    let (file, made) = create(session, &mut construction, plan.task)?;
+    Ok(Open { construction, file, made, end: 0, failure: None })
+}
+
+/// Reads the blocks of all files with one call to the store.
+fn write_content(session: &Session<'_>, started: &mut [(&Planned<'_, '_>, Open<'_>)]) {
+    let Some((first, _)) = started.first() else { return };
+    let store = first.task.node.store().clone();
+    let count = started.iter().map(|(plan, _)| plan.leaves.len()).sum();
+    let mut requests = Vec::with_capacity(count);
+    let mut places = Vec::with_capacity(count);
+    for (position, (plan, _)) in started.iter().enumerate() {
+        let block_type = plan.task.node.content().kind.leaf_type();
+        requests.extend(plan.leaves.iter().map(|l| BlockRequest { score: l.score, block_type }));
+        places.extend(plan.leaves.iter().map(|leaf| (position, *leaf)));
+    }
+    store.read(&requests, &mut |position, block| {
+        let (file, leaf) = places[position];
+        let (plan, open) = &mut started[file];
+        if open.failure.is_none() {
+            open.failure = write(session, plan, open, &leaf, block).err();
+        }
+    });
+}
+
+fn write(
+    session: &Session<'_>,
+    plan: &Planned<'_, '_>,
+    open: &mut Open<'_>,
+    leaf: &Leaf,
+    block: Result<&[u8], StoreError>,
+) -> Result<(), ExtractError> {
+    let written = write_leaf(open.file.as_fd(), &plan.task.node, leaf, block)?;
+    open.end = open.end.max(leaf.offset + written);
+    session.wrote(written);
+    Ok(())
+}
+
+fn finish(
+    session: &Session<'_>,
+    plan: &Planned<'_, '_>,
+    open: Open<'_>,
+) -> Result<(), ExtractError> {
+    let node = &plan.task.node;
+    if let Some(failure) = open.failure {
+        return Err(failure);
+    }
+    if open.end != node.size() {
+        ftruncate(&open.file, node.size()).map_err(ExtractError::system("set the size"))?;
+    }
+    attributes::apply_open(session, open.file.as_fd(), &plan.path, node, open.made);
+    open.construction.finish(session.options.delete)?;
+    session.made(node);
+    Ok(())
+}
