@@ -97,6 +97,13 @@ pub enum Source {
     /// A file or directory by its path. `/`, `.` and paths that end in `..` have no name to be
     /// kept under: what is in them comes to the top.
     Path(PathBuf),
+    /// The same, found in a snapshot of what it is on.
+    Snapshot {
+        /// Where it is read. The last component, if there is one, is that of `shown`.
+        real: PathBuf,
+        /// The path that it stands for: for names in the archive, patterns and reports.
+        shown: PathBuf,
+    },
     /// What can be read from a stream until its end, as a file of this name.
     Stream {
         /// One component.

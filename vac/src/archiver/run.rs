@@ -1,7 +1,6 @@
 //! Starts the threads of the archiver and holds what they share.
 
 use std::ffi::CString;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,7 +19,7 @@ use super::progress::{Counts, Progress, add};
 use super::reader::Reader;
 use super::scan::{Channels, Scanner};
 use super::sink::Sink;
-use super::sources::{StoredStream, top_of};
+use super::sources::{SourcePath, StoredStream, top_of};
 use super::stdin::StoreStream;
 
 /// Chunks that go round, for every reader: enough that none waits for another.
@@ -141,7 +140,7 @@ pub fn archive(
 
 /// Sources of which the streams were stored.
 struct Prepared {
-    paths: Vec<PathBuf>,
+    paths: Vec<SourcePath>,
     streams: Vec<(CString, StoredStream)>,
 }
 
@@ -157,7 +156,8 @@ fn store_streams(
     let mut streams = Vec::new();
     for source in sources {
         match source {
-            Source::Path(path) => paths.push(path),
+            Source::Path(path) => paths.push(SourcePath { real: path.clone(), shown: path }),
+            Source::Snapshot { real, shown } => paths.push(SourcePath { real, shown }),
             Source::Stream { name, modified, stream } => {
                 let sink = Sink::new(store, shared, &pace);
                 let mut storing = StoreStream::new(sink, shared, options.block_size);
@@ -188,8 +188,7 @@ fn run(
     shared: &Shared,
 ) -> Result<Finished, ArchiveError> {
     let pace = Pace::new(options.upload_rate);
-    let paths: Vec<&Path> = prepared.paths.iter().map(PathBuf::as_path).collect();
-    let top = top_of(&paths, &prepared.streams)?;
+    let top = top_of(&prepared.paths, &prepared.streams)?;
     let numbers = FileSystemNumbers::default();
     let old = open_old(store, options)?;
     let chunks = options.readers.max(1) * CHUNKS_PER_READER;

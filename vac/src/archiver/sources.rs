@@ -5,7 +5,7 @@
 
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::io::Errno;
@@ -49,24 +49,43 @@ pub(super) struct StoredStream {
     pub(super) attributes: Attributes,
 }
 
+/// A path to be archived.
+#[derive(Clone, Debug)]
+pub(super) struct SourcePath {
+    /// Where it is read.
+    pub(super) real: PathBuf,
+    /// What it is called.
+    pub(super) shown: PathBuf,
+}
+
+/// A path as it is called, and where it is read, both cleaned.
+struct Cleaned {
+    shown: Vec<u8>,
+    real: Vec<u8>,
+}
+
 /// Looks at every argument.
 ///
 /// # Errors
 /// [`ArchiveError::Source`], [`ArchiveError::SameName`].
 pub(super) fn top_of(
-    paths: &[&Path],
+    paths: &[SourcePath],
     streams: &[(CString, StoredStream)],
 ) -> Result<Top, ArchiveError> {
-    if let Some(empty) = paths.iter().find(|path| path.as_os_str().is_empty()) {
-        return Err(source(empty.as_os_str().as_bytes(), Errno::NOENT));
+    if let Some(empty) = paths.iter().find(|path| path.shown.as_os_str().is_empty()) {
+        return Err(source(empty.shown.as_os_str().as_bytes(), Errno::NOENT));
     }
-    let cleaned: Vec<Vec<u8>> =
-        paths.iter().map(|path| clean(path.as_os_str().as_bytes())).collect();
+    let clean = |path: &PathBuf| clean(path.as_os_str().as_bytes());
+    let cleaned: Vec<Cleaned> = paths
+        .iter()
+        .map(|path| Cleaned { shown: clean(&path.shown), real: clean(&path.real) })
+        .collect();
     if let [path] = cleaned.as_slice()
         && streams.is_empty()
-        && own_name(path).is_none()
+        && own_name(&path.shown).is_none()
     {
-        let directory = open(path, Directory::open_path)?;
+        let directory = open(&path.real, Directory::open_path)?;
+        let path = &path.shown;
         let attributes = Attributes::of_open(&directory).map_err(|e| source(path, e))?;
         let path = if path == b"." { Vec::new() } else { path.clone() };
         return Ok(Top::Directory { directory, attributes, path });
@@ -78,7 +97,7 @@ pub(super) fn top_of(
     };
     let mut names: Vec<TopName> = streams.iter().map(stored).collect();
     for path in &cleaned {
-        match own_name(path) {
+        match own_name(&path.shown) {
             Some(split) => names.push(named(path, split)?),
             None => names.append(&mut content_of(path)?),
         }
@@ -115,18 +134,21 @@ fn own_name(path: &[u8]) -> Option<usize> {
     }
 }
 
-fn named(path: &[u8], split: usize) -> Result<TopName, ArchiveError> {
-    let (prefix, name) = path.split_at(split);
-    let parent = if prefix.is_empty() { b".".as_slice() } else { prefix };
+fn named(path: &Cleaned, split: usize) -> Result<TopName, ArchiveError> {
+    let parent = &path.real[..own_name(&path.real).unwrap_or(path.real.len())];
+    let parent = if parent.is_empty() { b".".as_slice() } else { parent };
     let parent = Arc::new(open(parent, Directory::open_for_lookup)?);
+    let path = path.shown.as_slice();
+    let (prefix, name) = path.split_at(split);
     let name = CString::new(name).map_err(|_| source(path, Errno::INVAL))?;
     parent.attributes_of(&name).map_err(|errno| source(path, errno))?;
     Ok(TopName { name, prefix: prefix.to_vec(), origin: Origin::In(parent) })
 }
 
 /// Everything in a directory.
-fn content_of(path: &[u8]) -> Result<Vec<TopName>, ArchiveError> {
-    let parent = Arc::new(open(path, Directory::open_path)?);
+fn content_of(path: &Cleaned) -> Result<Vec<TopName>, ArchiveError> {
+    let parent = Arc::new(open(&path.real, Directory::open_path)?);
+    let path = path.shown.as_slice();
     let names = parent.list(&mut Vec::new()).map_err(|errno| source(path, errno))?;
     let prefix = match path {
         b"." => Vec::new(),
@@ -205,7 +227,10 @@ mod tests {
         }
         let names = |paths: &[&str]| -> Result<Vec<String>, ArchiveError> {
             let paths: Vec<_> = paths.iter().map(|path| place.path().join(path)).collect();
-            let paths: Vec<_> = paths.iter().map(std::path::PathBuf::as_path).collect();
+            let paths: Vec<_> = paths
+                .into_iter()
+                .map(|path| SourcePath { real: path.clone(), shown: path })
+                .collect();
             match top_of(&paths, &[])? {
                 Top::Directory { .. } => Ok(vec!["the directory itself".to_owned()]),
                 Top::Names(names) => Ok(names

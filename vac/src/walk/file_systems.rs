@@ -5,6 +5,9 @@
 //! named in the report. The file system that the user named is always archived, whatever it is.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use super::DeviceNumber;
 
@@ -74,6 +77,8 @@ pub struct Mounted {
 #[derive(Clone, Debug, Default)]
 pub struct FileSystems {
     by_device: HashMap<DeviceNumber, Mounted>,
+    /// Every line of the table.
+    mounts: Vec<Mounted>,
     excluded: HashSet<String>,
     included: HashSet<String>,
 }
@@ -91,8 +96,11 @@ impl FileSystems {
     /// do not parse are passed over.
     #[must_use]
     pub fn parse(table: &[u8]) -> FileSystems {
-        let by_device = table.split(|byte| *byte == b'\n').filter_map(parse_line).collect();
-        FileSystems { by_device, ..FileSystems::default() }
+        let lines = table.split(|byte| *byte == b'\n').filter_map(parse_line);
+        let by_device: Vec<_> = lines.collect();
+        let mounts = by_device.iter().map(|(_, mounted)| mounted.clone()).collect();
+        let by_device = by_device.into_iter().collect();
+        FileSystems { by_device, mounts, ..FileSystems::default() }
     }
 
     /// Leaves out file systems of this type as well.
@@ -112,6 +120,15 @@ impl FileSystems {
     #[must_use]
     pub fn get(&self, device: DeviceNumber) -> Option<&Mounted> {
         self.by_device.get(&device)
+    }
+
+    /// A mount below this absolute path, without symbolic links on the way, that is entered.
+    #[must_use]
+    pub fn entered_below(&self, path: &Path) -> Option<&Mounted> {
+        self.mounts.iter().find(|mounted| {
+            let at = Path::new(OsStr::from_bytes(&mounted.at));
+            at != path && at.starts_with(path) && self.enters(&mounted.kind)
+        })
     }
 
     /// Whether a mount of this type is entered when the walk comes to it.
@@ -174,6 +191,20 @@ mod tests {
         assert_eq!(table.get(device(254, 0)).unwrap().kind, "ext4");
         assert_eq!(table.get(device(0, 50)).unwrap().at, b"/mnt/my dump");
         assert_eq!(table.get(device(9, 9)), None);
+    }
+
+    #[test]
+    fn mounts_below_a_directory_are_those_that_are_entered() {
+        let mut table = FileSystems::parse(TABLE);
+        let below = |table: &FileSystems, path: &str| {
+            table.entered_below(Path::new(path)).map(|mounted| mounted.at.clone())
+        };
+        assert_eq!(below(&table, "/"), None, "neither itself, nor what is not entered");
+        table.include("fuse.sshfs");
+        assert_eq!(below(&table, "/").unwrap(), b"/mnt/my dump");
+        assert_eq!(below(&table, "/mnt").unwrap(), b"/mnt/my dump");
+        assert_eq!(below(&table, "/mn"), None);
+        assert_eq!(below(&table, "/mnt/my dump"), None);
     }
 
     #[test]

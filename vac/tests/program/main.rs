@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
+mod snapshot;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 

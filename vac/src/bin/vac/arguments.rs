@@ -149,6 +149,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "COMMAND")]
     pub(crate) post: Option<OsString>,
 
+    /// Archive a Btrfs subvolume as it was at one instant, by a snapshot that is removed again:
+    /// where the superuser can, never, or not at all without one
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = SnapshotUse::Auto)]
+    pub(crate) snapshot: SnapshotUse,
+
     /// Send at most RATE bytes a second
     #[arg(long, value_name = "RATE", value_parser = parse_size)]
     pub(crate) limit_upload: Option<u64>,
@@ -205,6 +210,17 @@ pub(crate) enum Task {
         /// Where to make the files; they are removed in the end
         directory: PathBuf,
     },
+}
+
+/// When snapshots are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SnapshotUse {
+    /// If the superuser archives what is on a Btrfs; what has none is named
+    Auto,
+    /// Never
+    Never,
+    /// There is no archive of anything that has none
+    Require,
 }
 
 /// What is made from the definitions in this file.

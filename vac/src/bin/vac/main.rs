@@ -8,6 +8,7 @@ mod report;
 mod run;
 mod score_file;
 mod selftest;
+mod snapshot;
 mod streams;
 
 use std::process::ExitCode;

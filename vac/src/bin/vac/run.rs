@@ -21,6 +21,7 @@ use crate::arguments::Arguments;
 use crate::memory::Memory;
 use crate::recording::Recording;
 use crate::report::{Reporter, Style};
+use crate::snapshot::{Snapshots, Wanted};
 use crate::{hooks, score_file, streams};
 
 pub(crate) const FAILED: u8 = 1;
@@ -91,9 +92,16 @@ fn prepare_and_archive(
     hooks::before(arguments.pre.as_deref())?;
     // Only now: the command may have mounted something.
     options.exclusions.file_systems = file_systems_of(arguments);
-    let sources = sources_of(arguments)?;
+    let mut snapshots = Snapshots::default();
+    let sources = sources_of(arguments, &options, &mut snapshots, reporter)?;
+    for name in snapshots.names() {
+        options.exclusions.patterns.exclude_glob(name).context("--snapshot")?;
+    }
     let store = open_store(arguments, reporter)?;
-    options.exclusions.directories.extend(store.directory());
+    if let Some(directory) = store.directory() {
+        options.exclusions.directories.push(directory);
+        options.exclusions.directories.extend(snapshots.twins(directory));
+    }
     options.probe &= store.directory().is_none();
     let trust = if arguments.quick { Trust::Attributes } else { Trust::Nothing };
     let recording = Recording::new(arguments)?;
@@ -122,6 +130,9 @@ fn prepare_and_archive(
     let made = archive_in_background(&store, sources, options, &progress, reporter);
     if let (Some(memory), Some(root)) = (&memory, worth_remembering(&made, memory.as_ref())) {
         memory.remember(root);
+    }
+    if let Err(error) = snapshots.remove() {
+        reporter.note(&format!("a snapshot is left, the next run removes it: {error:#}"));
     }
     let outcome = made.map_err(|error| Failure { code: code_of(&error), error: error.into() })?;
     recording.record(&store, &outcome, reporter)?;
@@ -287,14 +298,25 @@ fn file_systems_of(arguments: &Arguments) -> FileSystems {
     mounted
 }
 
-fn sources_of(arguments: &Arguments) -> Result<Vec<Source>, Failure> {
+fn sources_of(
+    arguments: &Arguments,
+    options: &Options,
+    snapshots: &mut Snapshots,
+    reporter: &Reporter,
+) -> Result<Vec<Source>, Failure> {
     let mut paths = arguments.files.clone();
     for (files, end) in [(&arguments.files_from, b'\n'), (&arguments.files_from0, 0)] {
         for file in files {
             paths.append(&mut listed(file, end).map_err(usage)?);
         }
     }
-    let mut sources: Vec<Source> = paths.into_iter().map(Source::Path).collect();
+    let wanted = Wanted {
+        usage: arguments.snapshot,
+        one_file_system: arguments.one_file_system,
+        mounted: &options.exclusions.file_systems,
+        note: &|text| reporter.note(text),
+    };
+    let mut sources = snapshots.take(paths, &wanted)?;
     if let Some(name) = &arguments.stdin {
         let stream: Box<dyn StreamSource> = match &arguments.command {
             Some(command) => Box::new(streams::Program::start(command).context("--command")?),
