@@ -204,6 +204,13 @@ impl Recovery<'_> {
     ) -> Result<(), OpenError> {
         if self.read_only {
             // Its writer may be at work: what looks torn may be on its way.
+            let left_alone = |mut finding: Finding| {
+                if finding.severity == Severity::Recovered {
+                    finding.detail.push_str("; left for the next writer, or still being written");
+                }
+                finding
+            };
+            recovered.findings.extend(survey.findings(true).into_iter().map(left_alone));
             recovered.scanned.push(self.scanned(survey, true));
             return Ok(());
         }

@@ -13,7 +13,7 @@ use super::worker::{self, Worker};
 use super::{Catalogue, Handle, Shared};
 use crate::disk::{Disk, DiskLock};
 use crate::fields::StoreIdentity;
-use crate::finding::Finding;
+use crate::finding::{Finding, Severity};
 use crate::index::IndexError;
 use crate::log::{Log, SLAB_SIZE};
 use crate::names;
@@ -38,7 +38,14 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<Handle,
     };
     let Recovered { sealed, scanned, open, findings: recovered } = recovery.run()?;
     findings.extend(recovered);
-    findings.iter().for_each(|finding| tracing::warn!(%finding, "found at opening"));
+    for finding in &findings {
+        if options.read_only && finding.severity == Severity::Recovered {
+            // Ordinary beside a writer; a check lists it.
+            tracing::debug!(%finding, "found at opening");
+        } else {
+            tracing::warn!(%finding, "found at opening");
+        }
+    }
 
     let catalogue = Catalogue::open(
         Arc::clone(&disk),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arenas::disk::SimDisk;
-use arenas::{Store, StoreOptions};
+use arenas::{Severity, Store, StoreOptions};
 use venti_proto::{BlockStore, StoreError};
 
 use crate::support::{assert_all_there, block, open, read, small, write};
@@ -64,4 +64,33 @@ fn a_reader_changes_nothing_whatever_it_finds() {
         drop(store);
         assert_eq!((image.names(), contents(&image)), (names, before), "seed {seed}");
     }
+}
+
+#[test]
+fn a_reader_says_what_is_behind_the_last_block_and_what_is_damaged_before_it() {
+    let disk = SimDisk::new(3);
+    let writer = open(&disk, 1 << 20).unwrap();
+    let blocks: Vec<Vec<u8>> = (0..20).map(|number| block(number, 400)).collect();
+    for block in &blocks {
+        write(&writer, std::slice::from_ref(block)).unwrap();
+        writer.sync().unwrap();
+    }
+    let name = disk.names().into_iter().find(|name| name.ends_with(".arena")).unwrap();
+    let severities = |image: &SimDisk| -> Vec<Severity> {
+        let options = StoreOptions { read_only: true, create: false, ..small(1 << 20) };
+        let store = Store::open(Arc::new(image.clone()), options).unwrap();
+        let report = store.check(arenas::CheckOptions::default(), &mut |_| {});
+        report.findings.iter().map(|finding| finding.severity).collect()
+    };
+    assert_eq!(severities(&disk.kill()), []);
+    let image = disk.kill();
+    image.damage(&name, |bytes| bytes.extend_from_slice(&[0x56; 3000]));
+    assert_eq!(severities(&image), [Severity::Recovered], "rubbish behind");
+    let image = disk.kill();
+    // A header of a block in the middle, which syncs have proved durable.
+    image.damage(&name, |bytes| {
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 600].fill(0x56);
+    });
+    assert!(severities(&image).contains(&Severity::Damaged), "{:?}", severities(&image));
 }
