@@ -81,8 +81,7 @@ impl Store {
         } else if path.is_dir() {
             RealDisk::new(path)
         } else {
-            let detail = format!("{} is not a directory", path.display());
-            return Err(OpenError::NotAStore { detail });
+            return Err(not_a_directory(path));
         };
         Store::open(Arc::new(disk), options)
     }
@@ -135,6 +134,9 @@ impl Store {
 /// No store is made among files that belong to something else. A directory that has anything of
 /// a store is one, or was about to become one; `lost+found` is in every fresh file system.
 fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
+    if path.metadata().is_ok_and(|found| !found.is_dir()) {
+        return Err(not_a_directory(path));
+    }
     let Ok(entries) = path.read_dir() else { return Ok(()) };
     let ours =
         [names::ARENAS, names::INDEX, names::LOCK, names::IDENTITY, names::IDENTITY_TEMPORARY];
@@ -155,6 +157,10 @@ fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
         );
         Err(OpenError::NotAStore { detail })
     })
+}
+
+fn not_a_directory(path: &Path) -> OpenError {
+    OpenError::NotAStore { detail: format!("{} is not a directory", path.display()) }
 }
 
 impl Handle {
