@@ -265,3 +265,29 @@ fn store_toml_half_written_empty_or_missing() {
     let lost = open(&image, ARENA).unwrap_err().to_string();
     assert!(lost.starts_with("store.toml and the headers of all "), "{lost}");
 }
+
+#[test]
+fn a_store_of_a_newer_format_is_named_and_left_alone() {
+    let (disk, _) = complete();
+    for (without_toml, number) in [(false, 0), (true, 0), (false, 1)] {
+        let image = disk.kill();
+        let arenas = image.names().into_iter().filter(|name| name.ends_with(".arena"));
+        let name = arenas.min_by_key(|name| name.clone()).unwrap();
+        let name = name.replace("01.arena", if number == 0 { "01.arena" } else { "02.arena" });
+        image.damage(&name, |bytes| {
+            bytes[4..8].copy_from_slice(&99u32.to_be_bytes());
+            let end = arenas::arena::ARENA_HEADER_SIZE - 4;
+            let checksum = crc32c::crc32c(&bytes[..end]);
+            bytes[end..end + 4].copy_from_slice(&checksum.to_be_bytes());
+        });
+        if without_toml {
+            image.delete("store.toml");
+        }
+        let before: Vec<_> = image.names().iter().map(|name| image.contents(name)).collect();
+        let error = open(&image, ARENA).err().unwrap();
+        assert!(matches!(error, arenas::OpenError::NewerFormat { found: 99, .. }), "{error}");
+        assert!(error.to_string().contains("99"), "{error}");
+        let after: Vec<_> = image.names().iter().map(|name| image.contents(name)).collect();
+        assert_eq!(before, after, "{name}");
+    }
+}
