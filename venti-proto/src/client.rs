@@ -128,7 +128,8 @@ impl Client {
     /// Asks whether the server is there, on every connection.
     ///
     /// # Errors
-    /// `Connection` or `Refused`.
+    /// `Connection` or `Refused`; a server that does not know the request says so in the latter,
+    /// which [`is_unknown_request`](StoreError::is_unknown_request) tells.
     pub fn ping(&self) -> Result<(), StoreError> {
         self.connections.iter().try_for_each(|c| c.ask_alone(RequestKind::Ping))
     }

@@ -6,6 +6,14 @@
 use crate::message::MAX_STRING_SIZE;
 use crate::{BlockRequest, MAX_BLOCK_SIZE, StoreError};
 
+impl StoreError {
+    /// Whether this is how a server says that it does not know a request: the original of ping.
+    #[must_use]
+    pub fn is_unknown_request(&self) -> bool {
+        matches!(self, StoreError::Refused { message } if message == UNKNOWN_REQUEST)
+    }
+}
+
 /// A request of a kind that the server does not have.
 pub(super) const UNKNOWN_REQUEST: &str = "unknown request";
 const TOO_LARGE: &str = "lump too large";
