@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod archiver;
+pub mod causes;
 pub mod extractor;
 pub mod format;
 pub mod reader;

@@ -64,8 +64,16 @@ pub enum OpenStoreError {
     /// The server can not be reached.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// A name without a slash is a host's, though there is a file or directory of that name.
+    #[error("{source}; {name} in the present directory is no store (a new one: -h ./{name})")]
+    Host {
+        /// The name.
+        name: String,
+        /// Why there is no server.
+        source: ConnectError,
+    },
     /// The directory can not be opened as a store.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {error}{}", path.display(), advice(error))]
     Open {
         /// The directory.
         path: PathBuf,
@@ -90,6 +98,18 @@ pub enum OpenStoreError {
     },
 }
 
+/// What the user can do about it, to be said behind it.
+const fn advice(error: &OpenError) -> &'static str {
+    match error {
+        OpenError::Busy => ": wait for it, or go through its server with -h HOST",
+        OpenError::NewerFormat { .. } => ": use newer programs for it",
+        OpenError::NotAStore { .. } => {
+            ": give -h a store, or for a new one a path where nothing is"
+        }
+        _ => "",
+    }
+}
+
 impl OpenStoreError {
     /// The exit code: 2 usage, 10 no such store, 11 busy, 12 not allowed.
     #[must_use]
@@ -101,7 +121,7 @@ impl OpenStoreError {
         match self {
             OpenStoreError::Unnamed | OpenStoreError::Address(_) => 2,
             OpenStoreError::Connect(ConnectError::Connect { source, .. }) => of_io(source),
-            OpenStoreError::Connect(_) => 10,
+            OpenStoreError::Host { .. } | OpenStoreError::Connect(_) => 10,
             OpenStoreError::Open { error: OpenError::Busy, .. } => 11,
             OpenStoreError::Open { error: OpenError::Disk(error), .. } => of_io(&error.source),
             OpenStoreError::Open { .. } | OpenStoreError::Roots { .. } => 10,
@@ -166,12 +186,22 @@ pub fn open(named: Option<&str>, options: OpenOptions) -> Result<OpenedStore, Op
     let name = named.or(environment.as_deref()).filter(|name| !name.is_empty());
     match place_of(name.ok_or(OpenStoreError::Unnamed)?)? {
         Place::Server(address) => {
-            let client = Client::connect_many(&address, options.connections)?;
+            let client = Client::connect_many(&address, options.connections)
+                .map_err(|error| no_server(name.unwrap_or_default(), error))?;
             let client = Arc::new(client);
             let roots = Arc::clone(&client) as _;
             Ok(OpenedStore { blocks: client, roots, embedded: None, is_new: false })
         }
         Place::Directory(path) => open_directory(&path, options.access),
+    }
+}
+
+fn no_server(name: &str, source: ConnectError) -> OpenStoreError {
+    match source {
+        source @ ConnectError::Resolve { .. } if Path::new(name).exists() => {
+            OpenStoreError::Host { name: name.to_owned(), source }
+        }
+        source => OpenStoreError::Connect(source),
     }
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use venti_proto::hash_tree::read_range;
-use venti_proto::{BlockStore, BlockType, Entry, Root, Score, StreamKind};
+use venti_proto::{
+    BlockRequest, BlockStore, BlockType, Entry, Presence, Root, Score, StoreError, StreamKind,
+};
 
 use super::{Node, ReadError};
 use crate::format::MetaBlock;
@@ -23,7 +25,9 @@ impl Archive {
     /// [`ReadError::Root`] or [`ReadError::Kind`] if the score leads to something else, and
     /// whatever reading the root directory's entry gives.
     pub fn open(store: Arc<dyn BlockStore>, score: Score) -> Result<Archive, ReadError> {
-        let block = store.read_block(score, BlockType::ROOT)?;
+        let block = store
+            .read_block(score, BlockType::ROOT)
+            .map_err(|error| explain(store.as_ref(), score, error))?;
         let root = Root::decode(&block).map_err(|source| ReadError::Root { score, source })?;
         if root.kind != b"vac" {
             let kind = String::from_utf8_lossy(&root.kind).into_owned();
@@ -61,6 +65,21 @@ impl Archive {
     #[must_use]
     pub fn root(&self) -> &Node {
         &self.top
+    }
+}
+
+/// Says what is stored under the score, if it is something else than a root.
+fn explain(store: &dyn BlockStore, score: Score, error: StoreError) -> ReadError {
+    let StoreError::NotFound { .. } = error else { return error.into() };
+    let others = [BlockType::DATA, BlockType::DIRECTORY].into_iter();
+    let pointers = (0..=6).filter_map(BlockType::pointer);
+    let requests: Vec<_> =
+        others.chain(pointers).map(|block_type| BlockRequest { score, block_type }).collect();
+    // If nothing is known of the others, what is known is that the root is not there.
+    let presence = store.probe(&requests).unwrap_or_default();
+    match requests.iter().zip(presence).find(|(_, presence)| *presence == Presence::Present) {
+        Some((request, _)) => ReadError::NotARoot { score, found: request.block_type },
+        None => error.into(),
     }
 }
 

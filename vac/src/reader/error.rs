@@ -1,7 +1,7 @@
 //! Why an archive, or a part of it, could not be read.
 
 use venti_proto::hash_tree::TreeError;
-use venti_proto::{EntryError, RootError, Score, StoreError};
+use venti_proto::{BlockType, EntryError, RootError, Score, StoreError};
 
 use crate::format::{BadName, FormatError};
 
@@ -15,6 +15,17 @@ pub enum ReadError {
         score: Score,
         /// What the root says it is.
         kind: String,
+    },
+    /// The score is that of a block, and of no root.
+    #[error(
+        "{score} is not the root of an archive: it is stored as {found}; a score that vac printed, \
+         or one that venti find-roots lists, is expected"
+    )]
+    NotARoot {
+        /// The score given.
+        score: Score,
+        /// A type that it is stored under.
+        found: BlockType,
     },
     /// The score leads to bytes that are no root.
     #[error("{score} is no root of an archive: {source}")]

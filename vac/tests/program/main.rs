@@ -101,11 +101,19 @@ fn exit_codes_say_what_went_wrong() {
     assert_eq!(code(&["-h", "./store", "-d", "nowhere", "tree"]), 2);
     assert_eq!(code(&["-h", "./other", "tree"]), 10);
     assert_eq!(code(&["-h", "unix:/nowhere/at/all", "tree"]), 10);
+    let refused = errors(&place.command(&["-h", "unix:/nowhere", "tree"]).output().unwrap());
+    assert_eq!(refused.matches("No such file").count(), 1, "said once: {refused}");
+    // A name without a slash is a host's: that there is such a directory is said.
+    assert_eq!(code(&["-h", "other", "tree"]), 10);
+    let host = errors(&place.command(&["-h", "other", "tree"]).output().unwrap());
+    assert!(host.contains("-h ./other"), "{host}");
     assert_eq!(code(&["-h", "./store", "nothing"]), 1);
     let options = vac::store::OpenOptions { access: vac::store::Access::Write, connections: 1 };
     let name = place.path("store").to_str().unwrap().to_owned();
     let held = vac::store::open(Some(&name), options).unwrap();
     assert_eq!(code(&["-h", "./store", "tree"]), 11);
+    let said = |name: &str| errors(&place.command(&["-h", name, "tree"]).output().unwrap());
+    assert!(said("./store").contains("go through its server with -h"), "{}", said("./store"));
     drop(held);
 }
 

@@ -146,6 +146,20 @@ fn what_goes_wrong_has_its_words_and_exit_code() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
         assert!(said.contains(words), "{arguments:?}: {said}");
     }
+    let store = vac::store::open(
+        desk.path("store").to_str(),
+        vac::store::OpenOptions { access: vac::store::Access::Write, connections: 1 },
+    )
+    .unwrap();
+    let mut batch = venti_proto::BlockBatch::default();
+    batch.push(venti_proto::BlockType::DATA, b"no root");
+    let batch = batch.hash();
+    store.blocks.write(&batch).unwrap();
+    store.close().unwrap();
+    let no_root = desk.unvac(&[&format!("vac:{}", batch.scores()[0])]);
+    let said = text(&no_root.stderr);
+    assert_eq!(no_root.status.code(), Some(1), "{said}");
+    assert!(said.contains("is not the root of an archive: it is stored as data"), "{said}");
     let nowhere = Command::new(env!("CARGO_BIN_EXE_unvac"))
         .args(["-h", "./no-store", &desk.score])
         .current_dir(desk.place.path())

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use anyhow::Context;
 use jiff::tz::TimeZone;
 use signal_hook::consts::{SIGINT, SIGTERM};
+use vac::causes::in_words;
 use vac::extractor::{
     Difference, ExtractError, ExtractOptions, Observer, Selection, TarWriter, restore, verify,
     visit,
@@ -52,7 +53,7 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
         }
         Ok(code) => code,
         Err((error, code)) => {
-            reporter.error(&format!("{error:#}"), code);
+            reporter.error(&in_words(error.as_ref()), code);
             code
         }
     }

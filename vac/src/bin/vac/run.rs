@@ -13,6 +13,7 @@ use vac::archiver::{
     ArchiveError, DumpDay, OldArchive, Options, Outcome, Progress, Source, StreamSource, Trust,
     archive,
 };
+use vac::causes::in_words;
 use vac::store::{Access, OpenOptions, OpenStoreError, OpenedStore};
 use vac::walk::{FileSystems, Moment};
 use venti_proto::{Score, StoreError};
@@ -60,7 +61,7 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
         Ok(options) => options,
         Err(failure) => {
             // Nothing was begun that --post would have to undo.
-            reporter.error(&format!("{:#}", failure.error), failure.code);
+            reporter.error(&in_words(failure.error.as_ref()), failure.code);
             return failure.code;
         }
     };
@@ -73,10 +74,10 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
         Err(failure) => (failure.code, None),
     };
     if let Err(failure) = &done {
-        reporter.error(&format!("{:#}", failure.error), failure.code);
+        reporter.error(&in_words(failure.error.as_ref()), failure.code);
     }
     if let Err(error) = hooks::after(arguments.post.as_deref(), code, score.as_deref()) {
-        reporter.note(&format!("{error:#}"));
+        reporter.note(&in_words(error.as_ref()));
         code = if code == 0 { INCOMPLETE } else { code };
     }
     code
