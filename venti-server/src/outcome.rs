@@ -58,7 +58,10 @@ pub enum Failure {
         source: OpenError,
     },
     /// A server is named where only the directory of a store will do.
-    #[error("this works on a store in a directory, and {address} is a server: run it there")]
+    #[error(
+        "this works on a store in a directory, and {address} is a server: \
+         give the directory of its store, on the machine that has it"
+    )]
     NotLocal {
         /// The server.
         address: String,
@@ -127,6 +130,10 @@ impl Failure {
     #[must_use]
     pub fn advice(&self) -> Option<String> {
         match self {
+            // A server where a directory is wanted: nobody wants a store of that name.
+            Failure::NoStore { path } if path.to_string_lossy().contains(['!', ':']) => {
+                Some("a server can not be named here, only the directory of its store".to_owned())
+            }
             Failure::NoStore { path } => {
                 Some(format!("venti serve {} creates one", path.display()))
             }

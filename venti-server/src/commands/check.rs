@@ -1,5 +1,7 @@
 //! `venti check`: is the store in order?
 
+mod recorded;
+
 use arenas::{CheckOptions, CheckReport, Severity};
 
 use crate::cli::LocalStore;
@@ -11,7 +13,7 @@ use crate::size::human;
 /// Check a store and list what is wrong with it
 ///
 /// Looks at the structure of every arena and at the index; with --data also reads and hashes
-/// every block. Changes nothing, and may run beside a server. Exit code 3 says that something is
+/// every block, and looks for the root of every archive that the log of roots has. Changes nothing, and may run beside a server. Exit code 3 says that something is
 /// wrong.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Once a month, with every byte:\n\n    \
@@ -33,7 +35,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let store = arguments.store.open(true)?;
     let progress = Progress::bar("checking");
     let options = CheckOptions { data: arguments.data };
-    let report = store.check(options, &mut |done| progress.show(done));
+    let mut report = store.check(options, &mut |done| progress.show(done));
+    report.findings.extend(recorded::lost(&store));
     progress.finish();
     if arguments.json {
         output_json(&report)?;

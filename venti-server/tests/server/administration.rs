@@ -96,6 +96,36 @@ fn a_store_in_order_is_said_to_be_and_a_flipped_byte_is_named() {
 }
 
 #[test]
+fn an_archive_that_was_recorded_and_is_cut_off_is_missed() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("store");
+    let server = Served::start(&store, &[]);
+    let client = server.client();
+    let [.., score] = write_tree(&client);
+    let new = NewRoot {
+        host: "moby".parse().unwrap(),
+        archive: "-".parse().unwrap(),
+        score,
+        bytes: 8,
+        files: 1,
+        completeness: Completeness::Complete,
+    };
+    client.record(&new).unwrap();
+    assert!(ok(&["check", text(&store)], b"").contains("in order"), "beside the server");
+    drop(client);
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait(), Some(0));
+    assert!(ok(&["check", text(&store)], b"").contains("in order"));
+    // What is left is a store in which nothing was ever written.
+    let arena = fs::read_dir(store.join("arenas")).unwrap().next().unwrap().unwrap().path();
+    fs::remove_file(&arena).unwrap();
+    let found = run(&["check", text(&store)], b"");
+    assert_eq!(found.status.code(), Some(3), "{found:?}");
+    let said = String::from_utf8(found.stdout).unwrap();
+    assert!(said.contains("DAMAGED: ") && said.contains(&format!("vac:{score}")), "{said}");
+}
+
+#[test]
 fn lost_scores_are_found_beside_a_server_and_without_one() {
     let directory = tempfile::tempdir().unwrap();
     let (store, [_, tree, root], _) = store_with_a_tree(directory.path());
@@ -114,7 +144,7 @@ fn lost_scores_are_found_beside_a_server_and_without_one() {
     assert_eq!(first["root"]["previous"], root.to_string());
     assert_eq!(first["root"]["name"], "second");
     let not_local = fails(2, &["find-roots", "-h", &server.address], b"");
-    assert!(not_local.contains("run it there"), "{not_local}");
+    assert!(not_local.contains("give the directory of its store"), "{not_local}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The program `venti`, as its users start it.
 
-use std::io::Read as _;
-use std::net::TcpStream;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::thread;
@@ -72,6 +72,13 @@ fn what_can_not_be_done_is_said_in_words_and_in_the_exit_code() {
     let foreign = fails(10, &["serve", text(&other), "--listen", "127.0.0.1:0"], b"");
     assert!(foreign.contains("has other files in it, such as file"), "{foreign}");
     assert_eq!(std::fs::read_dir(&other).unwrap().count(), 1, "nothing was made there");
+    let a_file = other.join("file");
+    let no_directory = fails(10, &["serve", text(&a_file), "--listen", "127.0.0.1:0"], b"");
+    assert!(no_directory.contains("is not a directory"), "{no_directory}");
+    let not_local = fails(2, &["stats", "-h", address], b"");
+    assert!(not_local.contains("give the directory of its store"), "{not_local}");
+    let not_local = fails(10, &["check", address], b"");
+    assert!(not_local.contains("a server can not be named here"), "{not_local}");
     let busy = fails(11, &["write", "-h", text(&store)], b"block");
     assert!(busy.contains("in use") && busy.contains("-h"), "{busy}");
     let busy = fails(11, &["serve", text(&store), "--listen", "127.0.0.1:0"], b"");
@@ -84,6 +91,40 @@ fn what_can_not_be_done_is_said_in_words_and_in_the_exit_code() {
     fails(2, &["serve", text(&store), "--hello-timeout", "0s"], b"");
     // All the while the server served.
     server.client().ping().unwrap();
+}
+
+/// Greets as the original does, answers hello, and any other request with an error.
+fn original_server(listener: &TcpListener) {
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.write_all(b"venti-04:02-libventi\n").unwrap();
+    while {
+        let mut byte = [0];
+        peer.read_exact(&mut byte).unwrap();
+        byte != *b"\n"
+    } {}
+    for _ in 0..2 {
+        let mut length = [0; 4];
+        peer.read_exact(&mut length).unwrap();
+        let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+        peer.read_exact(&mut frame).unwrap();
+        let answer: &[u8] = match frame[0] {
+            4 => b"\x05?\0\x09anonymous\0\0",
+            _ => b"\x01?\0\x0funknown request",
+        };
+        let mut answer = answer.to_vec();
+        answer[1] = frame[1];
+        let length = u32::try_from(answer.len()).unwrap().to_be_bytes();
+        peer.write_all(&[&length[..], &answer].concat()).unwrap();
+    }
+}
+
+#[test]
+fn a_server_that_does_not_know_ping_is_there_all_the_same() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = thread::spawn(move || original_server(&listener));
+    assert!(ok(&["ping", "-h", &address], b"").contains("answers"));
+    server.join().unwrap();
 }
 
 #[test]
