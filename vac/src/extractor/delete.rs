@@ -1,4 +1,4 @@
-//! Removes from a directory what the archive does not have there.
+//! Removes from a directory what the archive does not have there, and what a crash left.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use rustix::fs::{AtFlags, Dir, FileType, unlinkat};
 use rustix::io::Errno;
+use rustix::process::{Pid, getpid, test_kill_process};
 
 use super::open_directory::OpenDirectory;
 use super::session::Session;
@@ -43,6 +44,22 @@ pub(super) fn remove_others(
         };
         session.check(&path, removed.map_err(ExtractError::system("remove")));
     }
+}
+
+/// Removes files under construction that a restore left when it was killed: those with the number
+/// of a process that is no more, or of this one, which has made nothing here yet. What can not be
+/// removed stays: its name tells what it is.
+pub(super) fn remove_stale(directory: BorrowedFd<'_>) {
+    let Ok(names) = names_of(directory) else { return };
+    for (name, file_type) in names {
+        if file_type != FileType::Directory && place::maker_of(&name).is_some_and(is_gone) {
+            let _ = unlinkat(directory, name.as_c_str(), AtFlags::empty());
+        }
+    }
+}
+
+fn is_gone(process: Pid) -> bool {
+    process == getpid() || test_kill_process(process) == Err(Errno::SRCH)
 }
 
 /// Names and kinds; a kind that the listing does not tell counts as no directory.

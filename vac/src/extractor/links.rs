@@ -22,7 +22,7 @@ use crate::reader::Node;
 
 /// Names of one file have the same group and the same content.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Group {
+pub(super) struct Group {
     number: u64,
     score: Score,
     size: u64,
@@ -80,7 +80,8 @@ impl<'s> Links<'s> {
     }
 }
 
-fn group_of(node: &Node) -> Option<Group> {
+/// The file that this is one of several names of.
+pub(super) fn group_of(node: &Node) -> Option<Group> {
     let number = node.metadata().unix.as_ref()?.link?.group;
     let content = node.content();
     let kind = node.kind();

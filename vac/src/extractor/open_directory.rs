@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::attributes::{self, Made};
 use super::session::Session;
-use super::{ExtractError, place};
+use super::{ExtractError, delete, place};
 use crate::reader::Node;
 
 /// Held by everything that is still to be made in the directory. When the last holder lets go,
@@ -41,6 +41,7 @@ impl<'s> OpenDirectory<'s> {
     pub(super) fn top(session: &'s Session<'s>, file: OwnedFd) -> OpenDirectory<'s> {
         let names = Mutex::new(HashSet::new());
         let new_owner = new_owner(file.as_fd());
+        delete::remove_stale(file.as_fd());
         OpenDirectory {
             session,
             file,
@@ -67,6 +68,7 @@ impl<'s> OpenDirectory<'s> {
         let (new_owner, made) = if fresh {
             (self.new_owner, Made { owner: self.new_owner, mode: None })
         } else {
+            delete::remove_stale(file.as_fd());
             (new_owner(file.as_fd()), Made::default())
         };
         Ok(Arc::new(OpenDirectory {

@@ -9,6 +9,7 @@ use rustix::fs::{
     unlinkat,
 };
 use rustix::io::Errno;
+use rustix::process::Pid;
 
 use super::{ExtractError, delete};
 use crate::format::BadName;
@@ -149,4 +150,12 @@ pub(super) fn temporary_name() -> Result<CString, ExtractError> {
     let number = NEXT.fetch_add(1, Relaxed);
     let process = rustix::process::getpid().as_raw_nonzero();
     c_name(format!("{TEMPORARY_PREFIX}{process}-{number}").as_bytes())
+}
+
+/// The process that made a file of this name, if it is a temporary one.
+pub(super) fn maker_of(name: &CStr) -> Option<Pid> {
+    let (process, number) = name.to_str().ok()?.strip_prefix(TEMPORARY_PREFIX)?.split_once('-')?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let both = digits(process) && digits(number);
+    both.then(|| process.parse().ok().and_then(Pid::from_raw)).flatten()
 }

@@ -1,6 +1,6 @@
 //! Compares an archive with a directory and changes nothing.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, hash_map};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -9,6 +9,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Dir, FileType, Stat, readlinkat, statat};
 use rustix::io::Errno;
 
+use super::links::{Group, group_of};
 use super::ordered::{Visitor, visit};
 use super::{ExtractError, ExtractOptions, Limits, Selection, compare, place};
 use crate::format::FileKind;
@@ -34,6 +35,10 @@ pub enum Difference {
     Time,
     /// Extended attributes are not the same: ACLs, capabilities and labels too.
     Attributes,
+    /// Inode flags (chattr) are not the same.
+    Flags,
+    /// The names that are of one file are not the same.
+    Links,
 }
 
 impl Difference {
@@ -49,6 +54,8 @@ impl Difference {
             Difference::Owner => "owner",
             Difference::Time => "time",
             Difference::Attributes => "attributes",
+            Difference::Flags => "flags",
+            Difference::Links => "links",
         }
     }
 }
@@ -71,8 +78,10 @@ pub fn verify(
     let top = place::open_target(&path).map_err(ExtractError::system("open the directory"))?;
     let limits: Limits = options.limits;
     let names = vec![HashSet::new()];
+    let (groups, taken) = (HashMap::new(), HashMap::new());
+    let open = vec![Some(top)];
     let mut comparison =
-        Comparison { options, selection, open: vec![Some(top)], names, tell, problem };
+        Comparison { options, selection, open, names, groups, taken, tell, problem };
     visit(root, selection, &limits, &mut comparison)
 }
 
@@ -83,9 +92,16 @@ struct Comparison<'a> {
     open: Vec<Option<OwnedFd>>,
     /// Names of the archive in each of them.
     names: Vec<HashSet<Vec<u8>>>,
+    /// Which file of the directory the names of each group belong to.
+    groups: HashMap<Group, FileNumber>,
+    /// And to which group a file with several names belongs.
+    taken: HashMap<FileNumber, Option<Group>>,
     tell: &'a mut dyn FnMut(&[u8], Difference),
     problem: &'a mut dyn FnMut(&[u8], &ExtractError),
 }
+
+/// Device and inode.
+type FileNumber = (u64, u64);
 
 impl Visitor for Comparison<'_> {
     fn enter(&mut self, path: &[u8], node: &Node) -> Result<(), ExtractError> {
@@ -97,7 +113,10 @@ impl Visitor for Comparison<'_> {
         if let Some(Some(parent)) = self.open.last() {
             match statat(parent, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => {
-                    let found = self.compare(parent, &name, &stat, node);
+                    let mut found = self.compare(parent, &name, &stat, node);
+                    if !same_links(&mut self.groups, &mut self.taken, &stat, node) {
+                        found.push(Difference::Links);
+                    }
                     for difference in found {
                         (self.tell)(path, difference);
                     }
@@ -185,8 +204,8 @@ impl Comparison<'_> {
         if self.options.times && (stat.st_mtime != modified.seconds || !nanoseconds) {
             found.push(Difference::Time);
         }
-        if self.options.attributes && !same_attributes(parent, name, node) {
-            found.push(Difference::Attributes);
+        if self.options.attributes {
+            compare_attributes(parent, name, node, &mut found);
         }
         found
     }
@@ -198,11 +217,52 @@ fn same_file(parent: &OwnedFd, name: &CString, node: &Node) -> bool {
         .unwrap_or(false)
 }
 
-/// Compares names and values; archives that have no attributes say nothing.
-fn same_attributes(parent: &OwnedFd, name: &CString, node: &Node) -> bool {
-    let Ok(Some(unix)) = node.unix() else { return true };
+/// Compares attributes, by names and values, and inode flags; archives that have none say nothing.
+fn compare_attributes(parent: &OwnedFd, name: &CString, node: &Node, found: &mut Vec<Difference>) {
+    let Ok(Some(unix)) = node.unix() else { return };
     let mut wanted: Vec<_> =
         unix.xattrs.iter().map(|x| (x.name.clone(), x.value.clone())).collect();
     wanted.sort_unstable();
-    Extended::of_child(parent, name, &mut Vec::new()).attributes == wanted
+    let opened = match node.kind() {
+        FileKind::Regular => compare::open_regular(parent.as_fd(), name).ok(),
+        FileKind::Directory => place::open_directory(parent.as_fd(), name).ok(),
+        _ => None,
+    };
+    let extended = match &opened {
+        Some(file) => Extended::of_open(file, &mut Vec::new()),
+        None => Extended::of_child(parent, name, &mut Vec::new()),
+    };
+    if extended.attributes != wanted {
+        found.push(Difference::Attributes);
+    }
+    // What can not be opened has no flags that could be told.
+    if opened.is_some() && extended.flags != unix.inode_flags.unwrap_or(0) {
+        found.push(Difference::Flags);
+    }
+}
+
+/// Whether the names met so far that are of this file are those of the archive. Names that are
+/// not in the archive do not count.
+fn same_links(
+    groups: &mut HashMap<Group, FileNumber>,
+    taken: &mut HashMap<FileNumber, Option<Group>>,
+    stat: &Stat,
+    node: &Node,
+) -> bool {
+    if node.is_directory() {
+        return true;
+    }
+    let number = (stat.st_dev, stat.st_ino);
+    let group = group_of(node);
+    let one_file = group.is_none_or(|group| *groups.entry(group).or_insert(number) == number);
+    if stat.st_nlink < 2 {
+        return one_file;
+    }
+    match taken.entry(number) {
+        hash_map::Entry::Occupied(known) => one_file && group.is_some() && *known.get() == group,
+        hash_map::Entry::Vacant(vacant) => {
+            vacant.insert(group);
+            one_file
+        }
+    }
 }

@@ -228,6 +228,13 @@ fn links() -> Vec<Case> {
             let inside = |name: &[u8]| vec![b.file(name, b"hostile")];
             two(b, b.directory(b"x", inside(b"a")), b.directory(b"x", inside(b"b")))
         }),
+        case("names that differ in case only", Harmless, |b| {
+            two(b, b.file(b"Twin", b"1"), b.file(b"twin", b"2"))
+        }),
+        case("link, then a directory with its name in other case", Harmless, |b| {
+            let inside = vec![b.file(b"victim", b"not hostile")];
+            two(b, b.link(b"X", b"../outside"), b.directory(b"x", inside))
+        }),
         case("file twice", Refused, |b| two(b, b.file(b"x", b"1"), b.file(b"x", b"2"))),
         case("duplicate in a directory of its own", Refused, |b| {
             let inside = vec![b.file(b"x", b"1"), b.link(b"x", b"../../victim")];

@@ -11,3 +11,4 @@ mod mutated;
 mod program;
 mod round_trip;
 mod support;
+mod target;
