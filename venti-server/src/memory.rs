@@ -36,7 +36,7 @@ impl MemoryPlan {
             ));
         }
         let eighth = total.0 / 8;
-        Ok(MemoryPlan { store: 4 * eighth, buffers: eighth, held: eighth })
+        Ok(MemoryPlan { store: 3 * eighth, buffers: eighth, held: eighth })
     }
 }
 

@@ -15,6 +15,7 @@ mod shared;
 mod shutdown;
 mod stored;
 mod stream;
+mod sync_group;
 mod tls;
 mod watches;
 mod window;

@@ -1,4 +1,5 @@
-//! The programs under test, built once a run in the profile of the tests.
+//! The programs under test, built once a run in the profile of the tests; or, as long runs want
+//! it, those that are in the directory `VENTI_PROGRAMS` already.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,6 +17,9 @@ pub(crate) fn program(name: &str) -> PathBuf {
 
 /// `cargo test` builds the programs only of packages whose own tests ask for them.
 fn build_all() -> PathBuf {
+    if let Some(directory) = std::env::var_os("VENTI_PROGRAMS") {
+        return PathBuf::from(directory);
+    }
     let test = std::env::current_exe().expect("the path of this test");
     // TARGET/PROFILE/deps/THIS
     let profile = test.parent().and_then(Path::parent).expect("a profile's directory");

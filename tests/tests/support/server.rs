@@ -28,6 +28,8 @@ pub(crate) struct Server {
     pub(crate) socket: PathBuf,
     /// What it says on standard error.
     log: PathBuf,
+    /// Locked while it has the store.
+    lock: PathBuf,
 }
 
 impl Server {
@@ -55,7 +57,8 @@ impl Server {
         let log = std::fs::File::create(store.with_extension("log")).expect("a log");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = command.process_group(0).spawn().expect("the server starts");
-        Server { child, socket, log: store.with_extension("log") }
+        let log = store.with_extension("log");
+        Server { child, socket, log, lock: store.join("lock") }
     }
 
     /// Waits until the server answers; `None` when it ended before it did.
@@ -90,11 +93,15 @@ impl Server {
         self.child.wait().expect("a child can be waited for")
     }
 
-    /// Under strace the server is a grandchild, so the whole group is killed.
+    /// Under strace the server is a grandchild, so the whole group is killed; and nobody but the
+    /// system waits for a grandchild, so what shows that it is gone is its lock.
     fn end(&mut self) {
         let group = rustix::process::Pid::from_child(&self.child);
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         let _ = self.child.wait();
+        if let Ok(lock) = std::fs::File::open(&self.lock) {
+            let _ = rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive);
+        }
     }
 }
 

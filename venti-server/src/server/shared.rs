@@ -12,9 +12,10 @@ use crate::server::buffers::{BufferPool, HeldBudget};
 use crate::server::engine::Engine;
 use crate::server::metrics::Metrics;
 use crate::server::shutdown::Shutdown;
+use crate::server::sync_group::SyncGroup;
 
-/// Syncs that may wait for the disk at once: they cost a thread each, and one flush serves all.
-const SYNCS: usize = 64;
+/// Questions to the log of roots that may be under way at once: each takes a thread.
+const ROOT_REQUESTS: usize = 4;
 
 /// The store and the budgets.
 pub(crate) struct Shared {
@@ -27,7 +28,8 @@ pub(crate) struct Shared {
     /// Batches that are in the store at once. More than cores, because some wait for the disk;
     /// bounded, because each needs a thread and its buffers.
     work: Semaphore,
-    syncs: Semaphore,
+    syncs: SyncGroup,
+    root_requests: Semaphore,
     /// Records in the log of roots, for those who wait for more.
     pub(crate) recorded: watch::Sender<u64>,
 }
@@ -49,7 +51,8 @@ impl Shared {
             limits,
             shutdown,
             work: Semaphore::new(8.max(2 * cores)),
-            syncs: Semaphore::new(SYNCS),
+            syncs: SyncGroup::default(),
+            root_requests: Semaphore::new(ROOT_REQUESTS),
             recorded: watch::Sender::new(0),
         }
     }
@@ -63,7 +66,7 @@ impl Shared {
 
     /// Asks the log of roots. Recording waits for the disk, as a sync does.
     pub(crate) async fn roots(&self, request: &RootRequest) -> Result<RootAnswer, RootLogError> {
-        let _permit = self.syncs.acquire().await;
+        let _permit = self.root_requests.acquire().await;
         let answer = block_in_place(|| match self.engine.roots() {
             Some(log) => request.perform(log),
             None => Err(RootLogError::Unsupported),
@@ -76,7 +79,6 @@ impl Shared {
 
     /// Makes everything that was written durable.
     pub(crate) async fn sync(&self) -> Result<(), venti_proto::StoreError> {
-        let _permit = self.syncs.acquire().await;
-        block_in_place(|| self.engine.sync())
+        self.syncs.sync(|| block_in_place(|| self.engine.sync())).await
     }
 }

@@ -296,5 +296,6 @@ fn a_thousand_idle_and_two_hundred_busy_clients_are_served_at_once() {
     for peer in &mut idle {
         peer.ping();
     }
-    assert!(engine.syncs.load(Ordering::SeqCst) >= 200);
+    // One sync of the store answers all that wait for it.
+    assert!((1..=200).contains(&engine.syncs.load(Ordering::SeqCst)));
 }
