@@ -10,6 +10,7 @@ pub mod p9;
 pub mod p9_dump;
 pub mod past;
 pub mod program;
+pub mod show;
 pub mod store;
 pub mod users;
 

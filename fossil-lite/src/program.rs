@@ -127,6 +127,29 @@ impl Connect for Server {
     }
 }
 
+/// A store or server that can be read from.
+pub struct Connected {
+    /// Its blocks.
+    pub blocks: Arc<dyn BlockStore>,
+    /// Its log of roots.
+    pub roots: Arc<dyn RootLog>,
+}
+
+/// Opens what `named` (the option `-h`) or else `$venti` names: a server, which is connected to
+/// again whenever the connection is lost, or a store in this process.
+///
+/// # Errors
+/// If there is no store. A server is only asked with the first request.
+pub fn connect(named: Option<&str>) -> Result<Connected, OpenStoreError> {
+    if let Some(address) = vac::store::server(named)? {
+        let server = Arc::new(Reconnecting::new(Server(address)));
+        return Ok(Connected { blocks: Arc::clone(&server) as _, roots: server });
+    }
+    let options = OpenOptions { access: Access::Read, connections: 1 };
+    let store = vac::store::open(named, options)?;
+    Ok(Connected { blocks: store.blocks, roots: store.roots })
+}
+
 impl Source {
     /// Whose files are meant.
     ///
@@ -148,19 +171,8 @@ impl Source {
     /// # Errors
     /// If there is no store, it can not be reached, or it keeps no roots.
     pub fn open(&self, rooted: Option<HostName>) -> Result<Arc<Tree>, Failure> {
-        let (blocks, log): (Arc<dyn BlockStore>, Arc<dyn RootLog>) =
-            match vac::store::server(self.store.as_deref())? {
-                Some(address) => {
-                    let server = Arc::new(Reconnecting::new(Server(address)));
-                    (Arc::clone(&server) as _, server)
-                }
-                None => {
-                    let options = OpenOptions { access: Access::Read, connections: 1 };
-                    let store = vac::store::open(self.store.as_deref(), options)?;
-                    (store.blocks, store.roots)
-                }
-            };
-        let catalogue = Arc::new(Catalogue::new(log));
+        let Connected { blocks, roots } = connect(self.store.as_deref())?;
+        let catalogue = Arc::new(Catalogue::new(roots));
         catalogue.refresh()?;
         let cache = Arc::new(BlockCache::new(blocks, self.memory << 20));
         Ok(Arc::new(Tree::new(catalogue, cache, rooted)))

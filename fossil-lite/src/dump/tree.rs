@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use vac::format::{FileKind, Timestamp};
 use vac::reader::Archive;
-use venti_proto::roots::HostName;
+use venti_proto::roots::{Completeness, HostName, MemoryRootLog, NewRoot, RootLog};
 use venti_proto::{BlockStore, Score};
 
 use super::entry::hash;
@@ -16,6 +16,9 @@ use crate::date::DumpName;
 
 /// The name beside the years.
 pub const LATEST: &[u8] = b"latest";
+
+/// The host that an archive alone is shown as the dump of.
+const ALONE: &str = "archive";
 
 /// Archives that are kept open.
 const OPEN_ARCHIVES: usize = 256;
@@ -41,6 +44,8 @@ pub struct Tree {
     store: Arc<dyn BlockStore>,
     /// Only this host is shown, without its name.
     host: Option<HostName>,
+    /// Only this archive is shown, without host and day.
+    top: Option<DumpFile>,
     /// Most recently used last.
     open: Mutex<Vec<(Score, Archive)>>,
     listings: Listings,
@@ -55,7 +60,26 @@ impl Tree {
         host: Option<HostName>,
     ) -> Tree {
         let (open, listings) = (Mutex::default(), Listings::default());
-        Tree { catalogue, store, host, open, listings }
+        Tree { catalogue, store, host, top: None, open, listings }
+    }
+
+    /// One archive, which need not be in any log.
+    ///
+    /// # Errors
+    /// If it can not be opened.
+    pub fn of_archive(store: Arc<dyn BlockStore>, score: Score) -> Result<Tree, FileError> {
+        // What identifies its files is theirs alone, so any name and time do for the dump.
+        let host: HostName = ALONE.parse().map_err(|_| bad_name(ALONE))?;
+        let archive = ALONE.parse().map_err(|_| bad_name(ALONE))?;
+        let log = MemoryRootLog::new("UTC", || 0);
+        let completeness = Completeness::Complete;
+        let root = NewRoot { host: host.clone(), archive, score, bytes: 0, files: 0, completeness };
+        log.record(&root).map_err(|error| FileError::Io { detail: error.to_string() })?;
+        let catalogue = Arc::new(Catalogue::new(Arc::new(log)));
+        catalogue.refresh()?;
+        let mut tree = Tree::new(catalogue, store, Some(host.clone()));
+        tree.top = Some(tree.latest(&host)?);
+        Ok(tree)
     }
 
     /// Which dumps there are.
@@ -73,6 +97,9 @@ impl Tree {
     /// Where the tree begins.
     #[must_use]
     pub fn root(&self) -> Place {
+        if let Some(top) = &self.top {
+            return Place::File(top.clone());
+        }
         self.host.clone().map_or(Place::Top, Place::Host)
     }
 
@@ -112,6 +139,7 @@ impl Tree {
             Place::Year(host, _) | Place::Latest(host) => Place::Host(host.clone()),
             Place::File(file) => match file.parent() {
                 Some(parent) => Place::File(parent.clone()),
+                None if self.top.is_some() => self.root(),
                 None => Place::Year(file.host().clone(), file.dump().name.day.year()),
             },
         }
@@ -123,6 +151,7 @@ impl Tree {
         match place {
             Place::Top => b"/".to_vec(),
             Place::Host(_) if self.host.is_some() => b"/".to_vec(),
+            Place::File(file) if self.top.is_some() && file.parent().is_none() => b"/".to_vec(),
             Place::Host(host) => host.as_str().as_bytes().to_vec(),
             Place::Latest(_) => LATEST.to_vec(),
             Place::Year(_, year) => format!("{year:04}").into_bytes(),
@@ -296,4 +325,8 @@ impl Tree {
         let dump = self.catalogue.latest(host).ok_or(FileError::NotFound)?;
         self.open_dump(host, &dump)
     }
+}
+
+fn bad_name(name: &str) -> FileError {
+    FileError::Name { name: name.to_owned() }
 }

@@ -7,6 +7,8 @@ mod history;
 #[cfg(test)]
 mod little_tree;
 #[cfg(test)]
+mod machine;
+#[cfg(test)]
 mod p9_clients;
 #[cfg(test)]
 mod p9_dump;
@@ -16,5 +18,7 @@ mod p9_messages;
 mod p9_transcripts;
 #[cfg(test)]
 mod programs;
+#[cfg(test)]
+mod services;
 #[cfg(test)]
 mod world;

@@ -1,151 +1,12 @@
 //! The programs, run as a person runs them, on a store in a directory.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use arenas::{Environment, Store, StoreOptions};
-use jiff::Timestamp;
-use vac::archiver::{Observer, Options, Problem, Source, archive};
-use venti_proto::roots::{Completeness, NewRoot, RootLog};
 
 use crate::fuse_mount::can_mount;
-
-/// A clock that is set, and the identity of a store.
-#[derive(Default)]
-struct Clock(AtomicU64);
-
-impl Environment for Clock {
-    fn milliseconds(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
-    }
-
-    fn identity(&self) -> std::io::Result<[u8; 16]> {
-        Ok([9; 16])
-    }
-}
-
-struct Silent;
-
-impl Observer for Silent {
-    fn problem(&self, problem: &Problem) {
-        panic!("{problem:?}");
-    }
-}
-
-/// A directory of today whose files were archived, and the store that they are in.
-struct Machine {
-    place: tempfile::TempDir,
-}
-
-/// What a program did.
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Machine {
-    fn new() -> Machine {
-        let place = tempfile::tempdir().unwrap();
-        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        fs::create_dir_all(place.path().join("home")).unwrap();
-        Machine { place }
-    }
-
-    fn home(&self, name: &str) -> PathBuf {
-        self.place.path().join("home").join(name)
-    }
-
-    fn store(&self) -> PathBuf {
-        self.place.path().join("store")
-    }
-
-    /// Archives the home directory, under the path that it has, as the dump of `moby`.
-    fn dump(&self, time: &str) {
-        let home = self.place.path().join("home");
-        let stage = tempfile::tempdir_in(self.place.path()).unwrap();
-        let staged = stage.path().join(home.strip_prefix("/").unwrap());
-        fs::create_dir_all(staged.parent().unwrap()).unwrap();
-        // Not copied: copies would be other files.
-        fs::rename(&home, &staged).unwrap();
-        let entries = fs::read_dir(stage.path()).unwrap();
-        let sources = entries.map(|entry| Source::Path(entry.unwrap().path())).collect();
-        let clock = Arc::new(Clock::default());
-        let time: Timestamp = time.parse().unwrap();
-        clock.0.store(u64::try_from(time.as_millisecond()).unwrap(), Ordering::SeqCst);
-        let options =
-            StoreOptions { create: true, environment: clock.clone(), ..StoreOptions::default() };
-        let store = Store::open_path(&self.store(), options).unwrap();
-        let log = store.roots_log("Europe/Berlin", clock).unwrap();
-        let (options, progress) = (Options::default(), Arc::default());
-        let made = archive(&store, sources, &options, &progress, Arc::new(Silent)).unwrap();
-        let root = NewRoot {
-            host: "moby".parse().unwrap(),
-            archive: "-".parse().unwrap(),
-            score: made.root,
-            bytes: 100,
-            files: 10,
-            completeness: Completeness::Complete,
-        };
-        log.record(&root).unwrap();
-        fs::rename(&staged, &home).unwrap();
-        drop(log);
-        store.close().unwrap();
-    }
-
-    fn run(&self, program: &str, arguments: &[&str]) -> Ran {
-        let output = Command::new(program)
-            .args(arguments)
-            .env("venti", self.store())
-            .env("TZ", "Europe/Berlin")
-            .env("XDG_CACHE_HOME", self.place.path().join("cache"))
-            .env_remove("DUMP")
-            .output()
-            .unwrap();
-        Ran {
-            code: output.status.code().unwrap_or(-1),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-
-    fn yesterday(&self, arguments: &[&str]) -> Ran {
-        let program = env!("CARGO_BIN_EXE_yesterday");
-        self.run(program, &[&["--host", "moby"], arguments].concat())
-    }
-
-    fn hist(&self, arguments: &[&str]) -> Ran {
-        self.run(env!("CARGO_BIN_EXE_hist"), &[&["--host", "moby"], arguments].concat())
-    }
-
-    fn fossil(&self, arguments: &[&str]) -> Ran {
-        self.run(env!("CARGO_BIN_EXE_fossil-lite"), arguments)
-    }
-
-    /// Two dumps of a profile that changes, a file that goes, and one that comes.
-    fn with_history() -> (Machine, String) {
-        let machine = Machine::new();
-        let profile = machine.home("profile");
-        fs::write(&profile, "one\n").unwrap();
-        fs::set_permissions(&profile, fs::Permissions::from_mode(0o640)).unwrap();
-        fs::write(machine.home("gone"), "gone\n").unwrap();
-        fs::create_dir(machine.home("directory")).unwrap();
-        fs::write(machine.home("directory/inside"), "inside\n").unwrap();
-        symlink("directory", machine.home("link")).unwrap();
-        machine.dump("2004-06-11T03:00:00Z");
-        fs::write(&profile, "two\n").unwrap();
-        fs::remove_file(machine.home("gone")).unwrap();
-        fs::write(machine.home("new"), "new\n").unwrap();
-        machine.dump("2004-12-31T03:00:00Z");
-        fs::write(&profile, "three\n").unwrap();
-        let profile = profile.to_str().unwrap().to_owned();
-        (machine, profile)
-    }
-}
+use crate::machine::Machine;
 
 #[test]
 fn yesterday_prints_compares_and_copies_back() {
@@ -329,6 +190,7 @@ fn every_program_has_a_man_page_and_completions() {
         env!("CARGO_BIN_EXE_fossil-lite"),
         env!("CARGO_BIN_EXE_yesterday"),
         env!("CARGO_BIN_EXE_hist"),
+        env!("CARGO_BIN_EXE_vacfs"),
     ];
     for program in programs {
         let name = Path::new(program).file_name().unwrap().to_str().unwrap();

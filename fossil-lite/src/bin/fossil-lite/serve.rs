@@ -1,21 +1,17 @@
 //! `fossil-lite serve`: the dump over 9P.
 
-use std::io::Write;
-use std::sync::Arc;
-
-use fossil_lite::p9::{Limits, ListenError, Listener, serve};
-use fossil_lite::p9_dump::DumpFor;
-use fossil_lite::program::{Failure, Source, system};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use fossil_lite::program::{Failure, Source};
+use fossil_lite::show::{Sides, background, show};
 
 /// Serve the dump over 9P2000
 ///
 /// Shows /HOST/yyyy/mmdd[.n]/... of every host, or with --host the years of that one. Whoever
 /// comes over a Unix socket sees what their user may; whoever comes over TCP sees what everybody
-/// may, unless the names that they claim are to be trusted.
+/// may, unless the names that they claim are to be trusted. Prints the addresses when they can be
+/// connected to, and ends with SIGTERM.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "For this machine:\n\n    \
-    venti=backup fossil-lite serve --listen /run/dump\n\n\
+    venti=backup fossil-lite serve --background --listen /run/dump\n\n\
     For a network in which nobody lies:\n\n    \
     venti=backup fossil-lite serve --listen 'tcp!*!9fs' --trust-names")]
 pub(crate) struct Arguments {
@@ -29,42 +25,17 @@ pub(crate) struct Arguments {
     /// Believe the user names that are claimed over TCP
     #[arg(long)]
     trust_names: bool,
+
+    /// Go into the background when the addresses can be connected to
+    #[arg(short = 'b', long)]
+    background: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
+    if arguments.background && !background::is_here() {
+        return background::start();
+    }
     let tree = arguments.source.open(arguments.source.host.clone())?;
-    let signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]);
-    let mut signals = signals.map_err(system("can not take signals"))?;
-    let mut sockets = Vec::new();
-    for address in &arguments.listen {
-        let listener = Listener::bind(address).map_err(|error| match error {
-            ListenError::Address { .. } => Failure::Usage { detail: error.to_string() },
-            ListenError::InUse { .. } => Failure::Busy { detail: error.to_string() },
-            ListenError::Io { source, .. } => Failure::System { action: address.clone(), source },
-        })?;
-        let shown = match (&listener, listener.tcp_address()) {
-            (Listener::Unix(_, path), _) => {
-                sockets.push(path.clone());
-                path.display().to_string()
-            }
-            (Listener::Tcp(_), bound) => bound.map_or_else(String::new, |bound| bound.to_string()),
-        };
-        writeln!(std::io::stdout(), "listening on {shown}").map_err(system("standard output"))?;
-        let (tree, trust) = (Arc::clone(&tree), arguments.trust_names);
-        let accept = move || {
-            serve(&listener, Limits::default(), |peer| {
-                DumpFor::new(Arc::clone(&tree), peer, trust)
-            });
-        };
-        std::thread::Builder::new()
-            .name("9p listener".to_owned())
-            .spawn(accept)
-            .map_err(system("can not start a thread"))?;
-    }
-    signals.forever().next();
-    // Nothing is lost with a connection to a file system that nobody writes to.
-    for path in sockets {
-        let _ = std::fs::remove_file(path);
-    }
-    Ok(0)
+    let (listen, trust_names) = (arguments.listen.clone(), arguments.trust_names);
+    show(&tree, &Sides { mount: None, listen, trust_names })
 }

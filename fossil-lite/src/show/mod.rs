@@ -1,0 +1,130 @@
+//! Shows a tree until it is told to stop: on a directory, on sockets, or both.
+//!
+//! What the programs fossil-lite and vacfs have in common. Whatever was taken is given back in the
+//! end: the mount point is free again and the sockets are gone, unless the process was killed; then
+//! the next one that wants them clears them away.
+
+pub mod background;
+mod mount_point;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fuser::BackgroundSession;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::dump::Tree;
+use crate::fuse::{Audience, mount};
+use crate::p9::{Limits, ListenError, Listener, serve};
+use crate::p9_dump::DumpFor;
+use crate::program::{Failure, system};
+
+/// Where a tree is to be seen.
+#[derive(Clone, Debug, Default)]
+pub struct Sides {
+    /// The directory to mount it on.
+    pub mount: Option<PathBuf>,
+    /// The addresses to serve it on, over 9P.
+    pub listen: Vec<String>,
+    /// Whether user names that are claimed over the network are believed.
+    pub trust_names: bool,
+}
+
+/// Sockets that have names, which go when this goes.
+struct Sockets(Vec<PathBuf>);
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            // Whoever removed it before did the work.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Shows a tree until SIGTERM, SIGINT or SIGHUP, or until somebody unmounts it.
+///
+/// # Errors
+/// If a side is in use, or the system refuses it.
+pub fn show(tree: &Arc<Tree>, sides: &Sides) -> Result<u8, Failure> {
+    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP]);
+    let mut signals = signals.map_err(system("can not take signals"))?;
+    let sockets = listen(tree, sides)?;
+    match &sides.mount {
+        Some(at) => {
+            // In the background the working directory is another.
+            let at = std::path::absolute(at).map_err(system(at.display().to_string()))?;
+            let session = mount_on(tree, &at)?;
+            background::ready()?;
+            wait_for_unmount(session, signals, &at)?;
+        }
+        None => {
+            background::ready()?;
+            // Nothing is lost with a connection to a file system that nobody writes to.
+            signals.forever().next();
+        }
+    }
+    drop(sockets);
+    Ok(0)
+}
+
+fn listen(tree: &Arc<Tree>, sides: &Sides) -> Result<Sockets, Failure> {
+    let mut sockets = Sockets(Vec::new());
+    for address in &sides.listen {
+        let listener = Listener::bind(address).map_err(|error| match error {
+            ListenError::Address { .. } => Failure::Usage { detail: error.to_string() },
+            ListenError::InUse { .. } => Failure::Busy { detail: error.to_string() },
+            ListenError::Io { source, .. } => Failure::System { action: address.clone(), source },
+        })?;
+        let shown = match (&listener, listener.tcp_address()) {
+            (Listener::Unix(_, path), _) => {
+                sockets.0.push(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+                path.display().to_string()
+            }
+            (Listener::Tcp(_), bound) => bound.map_or_else(String::new, |bound| bound.to_string()),
+        };
+        writeln!(std::io::stdout(), "listening on {shown}").map_err(system("standard output"))?;
+        let (tree, trust) = (Arc::clone(tree), sides.trust_names);
+        let accept = move || {
+            serve(&listener, Limits::default(), |peer| {
+                DumpFor::new(Arc::clone(&tree), peer, trust)
+            });
+        };
+        std::thread::Builder::new()
+            .name("9p listener".to_owned())
+            .spawn(accept)
+            .map_err(system("can not start a thread"))?;
+    }
+    Ok(sockets)
+}
+
+fn mount_on(tree: &Arc<Tree>, at: &Path) -> Result<BackgroundSession, Failure> {
+    mount_point::free(at)?;
+    let audience = match rustix::process::geteuid().is_root() {
+        true => Audience::Everybody,
+        false => Audience::Owner,
+    };
+    mount(Arc::clone(tree), at, audience)
+        .map_err(system(format!("can not mount on {}", at.display())))
+}
+
+fn wait_for_unmount(
+    session: BackgroundSession,
+    mut signals: Signals,
+    at: &Path,
+) -> Result<(), Failure> {
+    let directory = at.to_owned();
+    let wait = move || {
+        if signals.forever().next().is_some() {
+            // Whoever is in there keeps it until they leave; new visitors find it gone.
+            let _ = mount_point::unmount(&directory);
+        }
+    };
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(wait)
+        .map_err(system("can not start a thread"))?;
+    session.join().map_err(system(format!("the mount on {} failed", at.display())))
+}

@@ -1,0 +1,163 @@
+//! A machine whose files are archived into a store in a directory, and the programs run on it.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arenas::{Environment, OpenError, Store, StoreOptions};
+use jiff::Timestamp;
+use vac::archiver::{Observer, Options, Problem, Source, archive};
+use venti_proto::Score;
+use venti_proto::roots::{Completeness, NewRoot, RootLog};
+
+/// A clock that is set, and the identity of a store.
+#[derive(Default)]
+struct Clock(AtomicU64);
+
+impl Environment for Clock {
+    fn milliseconds(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn identity(&self) -> std::io::Result<[u8; 16]> {
+        Ok([9; 16])
+    }
+}
+
+struct Silent;
+
+impl Observer for Silent {
+    fn problem(&self, problem: &Problem) {
+        panic!("{problem:?}");
+    }
+}
+
+/// A directory of today whose files were archived, and the store that they are in.
+pub(crate) struct Machine {
+    pub(crate) place: tempfile::TempDir,
+}
+
+/// Opens a store for writing. Another test that starts a program at this moment holds the lock of
+/// the store before, through the copy of this process that becomes that program: for an instant.
+fn open(path: &Path, clock: &Arc<Clock>) -> Store {
+    let limit = Instant::now() + Duration::from_secs(20);
+    loop {
+        let environment = Arc::clone(clock) as _;
+        let options = StoreOptions { create: true, environment, ..StoreOptions::default() };
+        match Store::open_path(path, options) {
+            Err(OpenError::Busy) if Instant::now() < limit => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
+/// What a program did.
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Machine {
+    pub(crate) fn new() -> Machine {
+        let place = tempfile::tempdir().unwrap();
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir_all(place.path().join("home")).unwrap();
+        Machine { place }
+    }
+
+    pub(crate) fn home(&self, name: &str) -> PathBuf {
+        self.place.path().join("home").join(name)
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.place.path().join("store")
+    }
+
+    /// Archives the home directory, under the path that it has, as the dump of `moby`.
+    pub(crate) fn dump(&self, time: &str) -> Score {
+        let home = self.place.path().join("home");
+        let stage = tempfile::tempdir_in(self.place.path()).unwrap();
+        let staged = stage.path().join(home.strip_prefix("/").unwrap());
+        fs::create_dir_all(staged.parent().unwrap()).unwrap();
+        // Not copied: copies would be other files.
+        fs::rename(&home, &staged).unwrap();
+        let entries = fs::read_dir(stage.path()).unwrap();
+        let sources = entries.map(|entry| Source::Path(entry.unwrap().path())).collect();
+        let clock = Arc::new(Clock::default());
+        let time: Timestamp = time.parse().unwrap();
+        clock.0.store(u64::try_from(time.as_millisecond()).unwrap(), Ordering::SeqCst);
+        let store = open(&self.store(), &clock);
+        let log = store.roots_log("Europe/Berlin", clock).unwrap();
+        let (options, progress) = (Options::default(), Arc::default());
+        let made = archive(&store, sources, &options, &progress, Arc::new(Silent)).unwrap();
+        let root = NewRoot {
+            host: "moby".parse().unwrap(),
+            archive: "-".parse().unwrap(),
+            score: made.root,
+            bytes: 100,
+            files: 10,
+            completeness: Completeness::Complete,
+        };
+        log.record(&root).unwrap();
+        fs::rename(&staged, &home).unwrap();
+        drop(log);
+        store.close().unwrap();
+        made.root
+    }
+
+    pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> Ran {
+        let output = Command::new(program)
+            .args(arguments)
+            .env("venti", self.store())
+            .env("TZ", "Europe/Berlin")
+            .env("XDG_CACHE_HOME", self.place.path().join("cache"))
+            .env_remove("DUMP")
+            .output()
+            .unwrap();
+        Ran {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    pub(crate) fn yesterday(&self, arguments: &[&str]) -> Ran {
+        let program = env!("CARGO_BIN_EXE_yesterday");
+        self.run(program, &[&["--host", "moby"], arguments].concat())
+    }
+
+    pub(crate) fn hist(&self, arguments: &[&str]) -> Ran {
+        self.run(env!("CARGO_BIN_EXE_hist"), &[&["--host", "moby"], arguments].concat())
+    }
+
+    pub(crate) fn fossil(&self, arguments: &[&str]) -> Ran {
+        self.run(env!("CARGO_BIN_EXE_fossil-lite"), arguments)
+    }
+
+    /// Two dumps of a profile that changes, a file that goes, and one that comes.
+    pub(crate) fn with_history() -> (Machine, String) {
+        let machine = Machine::new();
+        let profile = machine.home("profile");
+        fs::write(&profile, "one\n").unwrap();
+        fs::set_permissions(&profile, fs::Permissions::from_mode(0o640)).unwrap();
+        fs::write(machine.home("gone"), "gone\n").unwrap();
+        fs::create_dir(machine.home("directory")).unwrap();
+        fs::write(machine.home("directory/inside"), "inside\n").unwrap();
+        symlink("directory", machine.home("link")).unwrap();
+        machine.dump("2004-06-11T03:00:00Z");
+        fs::write(&profile, "two\n").unwrap();
+        fs::remove_file(machine.home("gone")).unwrap();
+        fs::write(machine.home("new"), "new\n").unwrap();
+        machine.dump("2004-12-31T03:00:00Z");
+        fs::write(&profile, "three\n").unwrap();
+        let profile = profile.to_str().unwrap().to_owned();
+        (machine, profile)
+    }
+}

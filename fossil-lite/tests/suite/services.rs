@@ -1,0 +1,224 @@
+//! vacfs, and what stays when it or fossil-lite goes: told to, unmounted, or killed.
+
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ninep::sync::client::Client;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::fuse_mount::can_mount;
+use crate::machine::{Machine, Ran};
+
+const VACFS: &str = env!("CARGO_BIN_EXE_vacfs");
+const FOSSIL: &str = env!("CARGO_BIN_EXE_fossil-lite");
+
+/// Nothing here takes so long, unless it never happens.
+const LONGEST: Duration = Duration::from_secs(30);
+
+fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+    let limit = Instant::now() + LONGEST;
+    while !happened() {
+        assert!(Instant::now() < limit, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The process of this program that has `argument` on its command line.
+fn process_with(program: &str, argument: &Path) -> Option<Pid> {
+    let name = fs::canonicalize(program).unwrap();
+    fs::read_dir("/proc").unwrap().find_map(|entry| {
+        let entry = entry.unwrap().path();
+        let executable = fs::read_link(entry.join("exe")).ok()?;
+        let line = fs::read(entry.join("cmdline")).ok()?;
+        let argument = argument.to_str().unwrap().as_bytes();
+        let wanted = executable == name && line.split(|byte| *byte == 0).any(|a| a == argument);
+        let number = entry.file_name()?.to_str()?.parse().ok()?;
+        wanted.then(|| Pid::from_raw(number)).flatten()
+    })
+}
+
+fn kill(pid: Pid, signal: Signal) {
+    kill_process(pid, signal).unwrap();
+}
+
+fn is_mounted(at: &Path) -> bool {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    mounts.lines().any(|line| line.split(' ').nth(1) == at.to_str())
+}
+
+fn directory(machine: &Machine, name: &str) -> PathBuf {
+    let at = machine.place.path().join(name);
+    fs::create_dir(&at).unwrap();
+    at
+}
+
+/// An archive of the home directory, and the path of that directory in it.
+fn archived(machine: &Machine) -> (String, PathBuf) {
+    fs::write(machine.home("profile"), "one\n").unwrap();
+    let score = machine.dump("2004-06-11T03:00:00Z");
+    let inside = machine.home("profile").strip_prefix("/").unwrap().to_owned();
+    (format!("vac:{score}"), inside)
+}
+
+fn vacfs(machine: &Machine, arguments: &[&str]) -> Ran {
+    machine.run(VACFS, arguments)
+}
+
+#[test]
+fn vacfs_mounts_one_archive_and_leaves_when_told() {
+    if !can_mount() {
+        return;
+    }
+    let machine = Machine::new();
+    let (archive, inside) = archived(&machine);
+    let file = machine.place.path().join("home.vac");
+    fs::write(&file, format!("{archive}\n")).unwrap();
+    let at = directory(&machine, "mnt");
+    for name in [archive.as_str(), &archive[4..], file.to_str().unwrap()] {
+        let ran = vacfs(&machine, &["-m", at.to_str().unwrap(), name]);
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{name}");
+        assert_eq!(fs::read(at.join(&inside)).unwrap(), b"one\n");
+        let first = inside.iter().next().unwrap();
+        let names: Vec<_> = fs::read_dir(&at).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, [first]);
+        assert!(fs::write(at.join("new"), b"").is_err(), "nothing can be changed");
+        let busy = vacfs(&machine, &["-m", at.to_str().unwrap(), name]);
+        assert_eq!(busy.code, 11, "{}", busy.err);
+        let pid = process_with(VACFS, &at).unwrap();
+        kill(pid, Signal::TERM);
+        wait_until("it unmounts", || !is_mounted(&at));
+        wait_until("it ends", || process_with(VACFS, &at).is_none());
+    }
+    assert!(fs::read_dir(&at).unwrap().next().is_none());
+}
+
+#[test]
+fn vacfs_serves_one_archive_and_takes_its_socket_away() {
+    let machine = Machine::new();
+    let (archive, inside) = archived(&machine);
+    let socket = machine.place.path().join("9p");
+    let path = socket.to_str().unwrap();
+    let ran = vacfs(&machine, &["-s", path, &archive]);
+    let expected = format!("listening on {path}\n");
+    assert_eq!((ran.code, ran.out, ran.err.as_str()), (0, expected, ""));
+    let client = Client::new_unix_with_explicit_path("", path, "").unwrap();
+    assert_eq!(client.read_str(inside.to_str().unwrap()).unwrap(), "one\n");
+    let up = format!("../{}/../..", inside.iter().next().unwrap().to_str().unwrap());
+    assert_eq!(client.stat(up).unwrap().name, "/", "nothing is above the archive");
+    assert_eq!(vacfs(&machine, &["-s", path, &archive]).code, 11, "in use");
+    kill(process_with(VACFS, &socket).unwrap(), Signal::TERM);
+    wait_until("the socket goes", || !socket.exists());
+}
+
+#[test]
+fn vacfs_says_what_is_wrong() {
+    let machine = Machine::new();
+    let (archive, _) = archived(&machine);
+    let at = directory(&machine, "mnt");
+    let at = at.to_str().unwrap();
+    let file = machine.place.path().join("file");
+    fs::write(&file, "nothing\n").unwrap();
+    let absent = format!("vac:{}", "1".repeat(40));
+    for (arguments, code, said) in [
+        (&["-m", at, "vac:12"][..], 2, "vac:12 is not a score: expected vac: and 40"),
+        (&["-m", at, file.to_str().unwrap()], 2, "holds no score: found \"nothing\""),
+        (&["-m", at, "/no/such/file"], 1, "is no score, and can not be read as a file"),
+        (&["-m", at, &absent], 1, "1111111111"),
+        (&["-m", "/no/such/place", &archive], 1, "/no/such/place: No such file"),
+        (&["-m", file.to_str().unwrap(), &archive], 2, "is not a directory"),
+        (&["-h", "/nowhere/at/all", "-m", at, &archive], 10, "/nowhere/at/all"),
+        (&["-s", "nowhere", &archive], 2, "\"nowhere\" is no address"),
+        (&[&archive], 2, "--mount"),
+    ] {
+        let ran = vacfs(&machine, arguments);
+        assert_eq!(ran.code, code, "{arguments:?}: {}", ran.err);
+        assert!(ran.err.contains(said), "{arguments:?}: {}", ran.err);
+    }
+}
+
+#[test]
+fn serve_goes_into_the_background_and_leaves_when_told() {
+    let (machine, _) = Machine::with_history();
+    let socket = machine.place.path().join("9p");
+    let path = socket.to_str().unwrap();
+    for signal in [Signal::TERM, Signal::KILL] {
+        // After kill -9 its socket is still there, and is replaced.
+        let ran = machine.fossil(&["serve", "--background", "--listen", path]);
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+        assert_eq!(ran.out, format!("listening on {path}\n"));
+        let client = Client::new_unix_with_explicit_path("", path, "").unwrap();
+        let names = client.read_dir("moby").unwrap();
+        assert_eq!(names.len(), 2);
+        kill(process_with(FOSSIL, &socket).unwrap(), signal);
+        wait_until("nobody listens", || UnixStream::connect(&socket).is_err());
+        wait_until("it ends", || process_with(FOSSIL, &socket).is_none());
+        assert_eq!(socket.exists(), signal == Signal::KILL);
+    }
+    let ran = machine.fossil(&["serve", "-b", "--listen", path]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    kill(process_with(FOSSIL, &socket).unwrap(), Signal::TERM);
+    wait_until("the socket goes", || !socket.exists());
+    let ran = machine.fossil(&["serve", "--background", "--listen", "nowhere"]);
+    assert_eq!(ran.code, 2, "whoever waited gets to know: {}", ran.err);
+}
+
+/// A program that has a file of the mount open and waits.
+fn reader(file: &Path) -> Child {
+    Command::new("sh")
+        .args(["-c", "exec 3<\"$0\"; echo open; exec sleep 1000"])
+        .arg(file)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn wait_for_line(child: &mut Child) {
+    use std::io::Read;
+    let mut line = [0; 5];
+    child.stdout.as_mut().unwrap().read_exact(&mut line).unwrap();
+}
+
+#[test]
+fn a_killed_client_and_a_killed_mount_leave_nothing_that_is_in_the_way() {
+    if !can_mount() {
+        return;
+    }
+    let (machine, profile) = Machine::with_history();
+    let at = directory(&machine, "dump");
+    let path = at.to_str().unwrap();
+    let arguments = ["mount", "--host", "moby", path];
+    assert_eq!(machine.fossil(&arguments).code, 0);
+    let name = at.join("2004/0611").join(profile.strip_prefix('/').unwrap());
+
+    let mut client = reader(&name);
+    wait_for_line(&mut client);
+    client.kill().unwrap();
+    client.wait().unwrap();
+    assert_eq!(fs::read(&name).unwrap(), b"one\n", "the mount goes on");
+
+    // Killed with somebody inside: it is dead to them, and to whoever comes.
+    let mut client = reader(&name);
+    wait_for_line(&mut client);
+    kill(process_with(FOSSIL, &at).unwrap(), Signal::KILL);
+    wait_until("it is dead", || fs::read_dir(&at).is_err());
+    assert!(is_mounted(&at));
+    let ran = machine.fossil(&arguments);
+    let expected = format!("{path}: replacing a dead mount, whose process was killed\n");
+    assert_eq!((ran.code, ran.err), (0, expected));
+    assert_eq!(fs::read(&name).unwrap(), b"one\n");
+
+    // Told to go with somebody inside: it is gone for all others at once.
+    let mut other = reader(&name);
+    wait_for_line(&mut other);
+    kill(process_with(FOSSIL, &at).unwrap(), Signal::TERM);
+    wait_until("it unmounts", || !is_mounted(&at));
+    for mut child in [client, other] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    wait_until("it ends", || process_with(FOSSIL, &at).is_none());
+    assert!(fs::read_dir(&at).unwrap().next().is_none());
+}
