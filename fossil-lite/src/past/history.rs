@@ -45,8 +45,22 @@ pub struct Version {
     pub newest: Arc<Dump>,
     /// The oldest of them.
     pub oldest: Arc<Dump>,
-    /// `None` where the file is not there.
+    /// The path of the file in them.
+    pub path: Vec<u8>,
+    /// `None` where nothing has this path.
     pub snapshot: Option<Snapshot>,
+    /// Its path in the dump before, if it had another one there.
+    pub renamed_from: Option<Vec<u8>>,
+    /// Its path in the dump after, if it has another one there.
+    pub renamed_to: Option<Vec<u8>>,
+}
+
+impl Version {
+    /// Which file has the path, if any.
+    #[must_use]
+    pub fn path_id(&self) -> Option<u64> {
+        self.snapshot.as_ref().map(|snapshot| snapshot.path_id)
+    }
 }
 
 /// The history of a file, newest first.
@@ -58,8 +72,8 @@ pub struct History {
     pub unreadable: Vec<(Arc<Dump>, FileError)>,
 }
 
-/// Finds all versions of a file in these dumps of a host (oldest first, as the catalogue has
-/// them).
+/// Finds all versions of what has this path in these dumps of a host (oldest first, as the
+/// catalogue has them).
 ///
 /// # Errors
 /// If the server can not be reached.
@@ -96,13 +110,13 @@ pub fn history(
             found.push((Arc::clone(dump), snapshot));
         }
     }
-    history.versions = runs(found);
+    history.versions = runs(found, path);
     Ok(history)
 }
 
 /// Joins dumps that show the same. Archives of other parts of the host never have the file, so
 /// that it is missing there means nothing.
-fn runs(found: Vec<(Arc<Dump>, Option<Snapshot>)>) -> Vec<Version> {
+fn runs(found: Vec<(Arc<Dump>, Option<Snapshot>)>, path: &[u8]) -> Vec<Version> {
     let archive = |dump: &Dump| dump.record.root.archive.clone();
     let having: Vec<ArchiveName> = found
         .iter()
@@ -117,7 +131,14 @@ fn runs(found: Vec<(Arc<Dump>, Option<Snapshot>)>) -> Vec<Version> {
         }
         match versions.last_mut() {
             Some(last) if last.snapshot == snapshot => last.oldest = dump,
-            _ => versions.push(Version { newest: Arc::clone(&dump), oldest: dump, snapshot }),
+            _ => versions.push(Version {
+                newest: Arc::clone(&dump),
+                oldest: dump,
+                path: path.to_vec(),
+                snapshot,
+                renamed_from: None,
+                renamed_to: None,
+            }),
         }
     }
     if versions.last().is_some_and(|last| last.snapshot.is_none()) {

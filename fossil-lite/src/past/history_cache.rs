@@ -3,22 +3,53 @@
 //! A score never means anything else, so nothing here becomes stale. It is only a hint: a cache
 //! that can not be read is empty, and one that can not be written is not written.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use venti_proto::Score;
 use venti_proto::roots::HostName;
 
 use super::Snapshot;
 
 /// Changed whenever [`Snapshot`] or how it is found changes.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
+
+/// Two neighbouring dumps, and a file of which one name is known in the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Neighbours {
+    /// Where its name is known.
+    pub(super) from: Score,
+    /// Where it is asked for.
+    pub(super) to: Score,
+    /// Which file.
+    pub(super) path_id: u64,
+}
+
+/// As they are kept.
+impl Neighbours {
+    fn key(&self) -> String {
+        format!("{} {} {:x}", self.from, self.to, self.path_id)
+    }
+}
+
+/// What is in a file of the cache.
+#[derive(Serialize, Deserialize)]
+struct Kept<'a> {
+    /// Version, host and path: a file about anything else is none of this.
+    about: Cow<'a, str>,
+    known: HashMap<String, Cow<'a, Option<Snapshot>>>,
+    other_names: Cow<'a, HashMap<String, Option<Vec<u8>>>>,
+}
 
 /// What is known of one file.
 #[derive(Debug, Default)]
 pub struct HistoryCache {
     known: HashMap<Score, Option<Snapshot>>,
+    /// By [`Neighbours`].
+    other_names: HashMap<String, Option<Vec<u8>>>,
     /// Where it is kept, and what else must be the same there.
     place: Option<(PathBuf, String)>,
     changed: bool,
@@ -37,16 +68,19 @@ impl HistoryCache {
         let about = format!("{VERSION} {host} {}", String::from_utf8_lossy(path));
         let name = blake3::hash(&[host.as_str().as_bytes(), b"\0", path].concat()).to_hex();
         let file = directory.join(format!("{}.json", &name[..32]));
-        let kept: Option<(String, HashMap<String, Option<Snapshot>>)> =
-            fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let known = match kept {
-            Some((kept_about, kept)) if kept_about == about => kept
-                .into_iter()
-                .filter_map(|(score, snapshot)| Some((score.parse().ok()?, snapshot)))
-                .collect(),
-            _ => HashMap::new(),
+        let bytes = fs::read(&file).unwrap_or_default();
+        let kept: Option<Kept<'_>> = serde_json::from_slice(&bytes).ok();
+        let (known, other_names) = match kept {
+            Some(kept) if kept.about == about => {
+                let parsed = |(score, snapshot): (String, Cow<'_, Option<Snapshot>>)| {
+                    Some((score.parse().ok()?, snapshot.into_owned()))
+                };
+                let known = kept.known.into_iter().filter_map(parsed).collect();
+                (known, kept.other_names.into_owned())
+            }
+            _ => Default::default(),
         };
-        HistoryCache { known, place: Some((file, about)), changed: false }
+        HistoryCache { known, other_names, place: Some((file, about)), changed: false }
     }
 
     /// What is known of the file in the dump with this score.
@@ -59,12 +93,25 @@ impl HistoryCache {
         self.changed |= self.known.insert(score, snapshot).is_none();
     }
 
+    /// What the file is called in a neighbouring dump, if that was found out.
+    pub(super) fn other_name(&self, between: &Neighbours) -> Option<&Option<Vec<u8>>> {
+        self.other_names.get(&between.key())
+    }
+
+    pub(super) fn put_other_name(&mut self, between: &Neighbours, name: Option<Vec<u8>>) {
+        self.changed |= self.other_names.insert(between.key(), name).is_none();
+    }
+
     /// Writes down what is new, if that can be done.
     pub fn save(&self) {
         let Some((file, about)) = self.place.as_ref().filter(|_| self.changed) else { return };
-        let known: HashMap<String, &Option<Snapshot>> =
-            self.known.iter().map(|(score, snapshot)| (score.to_string(), snapshot)).collect();
-        let Ok(bytes) = serde_json::to_vec(&(about, known)) else { return };
+        let entry = |(score, snapshot): (&Score, _)| (score.to_string(), Cow::Borrowed(snapshot));
+        let kept = Kept {
+            about: about.into(),
+            known: self.known.iter().map(entry).collect(),
+            other_names: Cow::Borrowed(&self.other_names),
+        };
+        let Ok(bytes) = serde_json::to_vec(&kept) else { return };
         let temporary = file.with_extension(format!("{}.new", std::process::id()));
         let directory = file.parent().map(fs::create_dir_all);
         if directory.is_some_and(|made| made.is_ok()) && fs::write(&temporary, bytes).is_ok() {

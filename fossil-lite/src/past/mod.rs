@@ -2,14 +2,17 @@
 
 mod extract;
 mod find;
+mod followed;
 mod history;
 mod history_cache;
 mod prefetch;
 mod process;
+mod renames;
 mod resolve;
 
 pub use extract::{extract, same_content};
 pub use find::{Found, Missing, find};
+pub use followed::{Asked, followed_history};
 pub use history::{History, Snapshot, Version, history};
 pub use history_cache::HistoryCache;
 pub use process::run_in_past;

@@ -19,9 +19,15 @@ use venti_proto::{
 use crate::world::World;
 
 /// Counts calls: each is a round trip to a server.
-struct Counting {
+pub(crate) struct Counting {
     store: Arc<MemoryStore>,
-    calls: AtomicU64,
+    pub(crate) calls: AtomicU64,
+}
+
+impl Counting {
+    pub(crate) fn new(world: &World) -> Counting {
+        Counting { store: Arc::clone(&world.store), calls: AtomicU64::new(0) }
+    }
 }
 
 impl BlockStore for Counting {
@@ -59,7 +65,7 @@ fn a_history_looks_into_no_directory_twice() {
         let time = date(2004, 1, 1).checked_add(day.days()).unwrap();
         world.dump("moby", &format!("{time}T03:00:00Z"), source.path());
     }
-    let counting = Arc::new(Counting { store: Arc::clone(&world.store), calls: AtomicU64::new(0) });
+    let counting = Arc::new(Counting::new(&world));
     let tree = world.tree_over(Arc::clone(&counting) as _, None);
     tree.catalogue().refresh().unwrap();
     let host: HostName = "moby".parse().unwrap();

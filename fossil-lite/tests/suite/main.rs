@@ -21,6 +21,8 @@ mod p9_transcripts;
 #[cfg(test)]
 mod programs;
 #[cfg(test)]
+mod renames;
+#[cfg(test)]
 mod services;
 #[cfg(test)]
 mod world;

@@ -1,0 +1,135 @@
+//! A history as it is printed.
+
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::process::Command;
+
+use fossil_lite::FileError;
+use fossil_lite::dump::{Dump, Tree};
+use fossil_lite::past::{History, Version, extract, resolve};
+use fossil_lite::program::{Failure, system};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use venti_proto::roots::HostName;
+
+use crate::Arguments;
+
+/// What is said of every file.
+pub(crate) struct Shown<'a> {
+    pub(crate) arguments: &'a Arguments,
+    pub(crate) tree: &'a Tree,
+    pub(crate) host: &'a HostName,
+}
+
+impl Shown<'_> {
+    pub(crate) fn print(&self, history: &History) -> Result<(), Failure> {
+        let versions = &history.versions;
+        for (position, version) in versions.iter().enumerate() {
+            let line = match self.arguments.json {
+                true => self.json(version),
+                false => self.line(versions, position),
+            };
+            std::io::stdout().write_all(&line).map_err(system("standard output"))?;
+            let older = versions[position + 1..].iter().find(|older| older.snapshot.is_some());
+            if let (true, Some(older), true) =
+                (self.arguments.diff, older, version.snapshot.is_some())
+            {
+                self.diff(older, version)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The name in the mounted dump.
+    fn name(&self, dump: &Dump, path: &[u8]) -> Vec<u8> {
+        let top = self.arguments.mount.join(self.host.as_str());
+        let top = if top.is_dir() { top } else { self.arguments.mount.clone() };
+        [top.as_os_str().as_bytes(), b"/", dump.name.to_string().as_bytes(), path].concat()
+    }
+
+    /// The version at `position`, and what it was before and became then.
+    fn line(&self, versions: &[Version], position: usize) -> Vec<u8> {
+        let version = &versions[position];
+        let before = versions.get(position + 1);
+        let Some(snapshot) = &version.snapshot else {
+            let renamed_to = before.and_then(|before| before.renamed_to.as_ref());
+            let became = if renamed_to.is_some() { "renamed to " } else { "deleted before " };
+            let name = self.name(&version.oldest, renamed_to.unwrap_or(&version.path));
+            return [became.as_bytes(), &name, b"\n"].concat();
+        };
+        let zone = if self.arguments.utc { TimeZone::UTC } else { TimeZone::system() };
+        let time = Timestamp::from_second(snapshot.modified).unwrap_or(Timestamp::UNIX_EPOCH);
+        let time = time.to_zoned(zone).strftime("%b %e %H:%M:%S %Z %Y ").to_string();
+        let name = self.name(&version.newest, &version.path);
+        let mut rest = format!(" {} {}", snapshot.size, snapshot.who);
+        if snapshot.kind != "file" {
+            rest += &format!(" {}", snapshot.kind);
+        }
+        match before.and_then(|before| before.snapshot.as_ref()) {
+            Some(before) if before.kind != snapshot.kind => {
+                rest += &format!(" was a {}", before.kind);
+            }
+            Some(before) if before.path_id != snapshot.path_id => rest += " another file",
+            _ => {}
+        }
+        let mut line = [time.as_bytes(), &name, rest.as_bytes()].concat();
+        if let Some(path) = &version.renamed_from {
+            line.extend([b" renamed from ", &path[..]].concat());
+        }
+        // If nothing has the name then, or the file goes on under the other one, the line before
+        // this one says it.
+        let newer = position.checked_sub(1).and_then(|at| versions[at].path_id());
+        let replaced = newer.is_some_and(|newer| newer != snapshot.path_id);
+        if let Some(path) = version.renamed_to.as_ref().filter(|_| replaced) {
+            line.extend([b" then renamed to ", &path[..]].concat());
+        }
+        line.push(b'\n');
+        line
+    }
+
+    fn json(&self, version: &Version) -> Vec<u8> {
+        let mut line = serde_json::json!({
+            "path": String::from_utf8_lossy(&version.path),
+            "host": self.host.as_str(),
+            "newest_dump": version.newest.name.to_string(),
+            "oldest_dump": version.oldest.name.to_string(),
+            "present": version.snapshot.is_some(),
+        });
+        if let Some(object) = line.as_object_mut() {
+            for (key, path) in
+                [("renamed_from", &version.renamed_from), ("renamed_to", &version.renamed_to)]
+            {
+                let path = path.as_deref().map(String::from_utf8_lossy);
+                object.extend(path.map(|path| (key.to_owned(), path.into())));
+            }
+            let snapshot = version.snapshot.as_ref();
+            object.extend(snapshot.map(|found| ("version".to_owned(), serde_json::json!(found))));
+        }
+        format!("{line}\n").into_bytes()
+    }
+
+    /// Runs diff on two versions, each under its own name.
+    fn diff(&self, older: &Version, newer: &Version) -> Result<(), Failure> {
+        let directory = tempfile::tempdir().map_err(system("can not make a directory"))?;
+        let mut command = Command::new("diff");
+        command.arg("-ru");
+        for (place, version) in [("older", older), ("newer", newer)] {
+            let root = self.tree.open_dump(self.host, &version.newest)?;
+            let file = resolve(self.tree, &root, &version.path, false)?;
+            let target = directory.path().join(place);
+            let restored = extract(&file, &target)?;
+            if !file.node().is_directory() {
+                let name = self.name(&version.newest, &version.path);
+                command.arg("--label").arg(std::ffi::OsStr::from_bytes(&name));
+            }
+            command.arg(restored);
+        }
+        std::io::stdout().flush().map_err(system("standard output"))?;
+        // 1 says that they differ, as they should.
+        let status = command.status().map_err(system("can not run diff"))?;
+        match status.code() {
+            Some(0 | 1) => Ok(()),
+            _ => Err(FileError::Io { detail: format!("diff: {status}") }.into()),
+        }
+    }
+}
