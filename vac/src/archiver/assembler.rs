@@ -5,12 +5,15 @@
 //! built anew, also where nothing changed: that costs little, the same tree gives the same
 //! blocks, and a block that the older archive has is not sent.
 
+mod checkpoint;
+
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use venti_proto::hash_tree::HashTreeWriter;
-use venti_proto::{BlockStore, BlockType, Entry, Root, Score, StreamKind, zero_truncated_len};
+use venti_proto::{BlockStore, BlockType, Entry, Root, Score};
 
 use super::chunk::{Change, Chunk, EnterEvent, Event, Failure, FileEvent, FileResult, Piece, Work};
 use super::content::ContentReader;
@@ -20,20 +23,22 @@ use super::error::{ArchiveError, Problem, ProblemKind};
 use super::old::{OldFile, OldReader};
 use super::options::{Options, Trust};
 use super::progress::add;
-use super::reader::{PAUSES, WholeFile, failure_of};
+use super::reader::{PAUSES, Reader, WholeFile, failure_of};
 use super::run::Shared;
 use super::sink::Sink;
 use super::streams::{data_tree, directory_writer};
+use super::top::push_top;
 use super::verify::Verifier;
-use crate::format::{
-    DirectoryStreams, DirectoryWriter, FormatError, MetaBlockBuilder, QidSpace, VacDir, name_order,
-};
+use crate::format::{DirectoryStreams, DirectoryWriter, FormatError, QidSpace, VacDir, name_order};
 use crate::walk::{Attributes, FileKind, Identity};
+pub use checkpoint::Checkpoints;
+use checkpoint::Due;
 
 /// Permissions of a topmost directory that is made up (as the original has them).
 const TOP_PERMISSIONS: u32 = 0o777;
 
 /// A directory that is being written.
+#[derive(Clone)]
 struct OpenDirectory {
     name: Vec<u8>,
     event: EnterEvent,
@@ -83,6 +88,10 @@ pub(super) struct Assembler<'a> {
     top: Option<(VacDir, DirectoryStreams)>,
     largest_qid: u64,
     verify: Verifier<'a>,
+    store: &'a dyn BlockStore,
+    /// Their blocks have to be in the store before a checkpoint can name them.
+    readers: &'a [Mutex<Reader<'a>>],
+    due: Option<Due>,
 }
 
 impl<'a> Assembler<'a> {
@@ -93,6 +102,7 @@ impl<'a> Assembler<'a> {
         options: &'a Options,
         numbers: &'a FileSystemNumbers,
         old: Option<&'a OldReader<'a>>,
+        readers: &'a [Mutex<Reader<'a>>],
     ) -> Assembler<'a> {
         let is_hint = options.old.is_some_and(|old| old.trust == Trust::Hint);
         Assembler {
@@ -111,10 +121,13 @@ impl<'a> Assembler<'a> {
             top: None,
             largest_qid: 0,
             verify: Verifier::new(store, is_hint),
+            store,
+            readers,
+            due: options.checkpoints.map(Due::new),
         }
     }
 
-    /// Takes the next chunk.
+    /// Takes the next chunk, and keeps a checkpoint behind it if one is due.
     pub(super) fn take(&mut self, chunk: &mut Chunk) -> Result<(), ArchiveError> {
         for event in std::mem::take(&mut chunk.events) {
             match event {
@@ -136,7 +149,8 @@ impl<'a> Assembler<'a> {
                 }
             }
         }
-        self.flush_if_large()
+        self.flush_if_large()?;
+        self.checkpoint_if_due()
     }
 
     fn enter(&mut self, name: &[u8], event: EnterEvent) {
@@ -152,23 +166,32 @@ impl<'a> Assembler<'a> {
 
     fn leave(&mut self) -> Result<(), ArchiveError> {
         let Some(mut done) = self.stack.pop() else { return Ok(()) };
-        let streams = done.writer.finish(self.sink.blocks());
-        let streams = streams.map_err(|error| self.format_error(&done.name, error))?;
+        let (entry, streams) = self.close(&mut done)?;
         self.path.truncate(done.path_length);
         self.writers.push(done.writer);
-        let EnterEvent { attributes, extended, .. } = done.event;
-        let entry = match attributes {
-            Some(attributes) => {
-                self.describer.directory(&done.name, &attributes, extended, streams.names)
-            }
-            None => made_up_directory(&done.name, TOP_PERMISSIONS, streams.names),
-        };
         add(&self.shared.progress.counters.directories, 1);
         if self.stack.is_empty() {
             self.top = Some((entry, streams));
             return Ok(());
         }
         self.push(entry, &streams.entries, Some(&streams.meta))
+    }
+
+    /// Ends a directory; its writer is then empty.
+    fn close(
+        &mut self,
+        done: &mut OpenDirectory,
+    ) -> Result<(VacDir, DirectoryStreams), ArchiveError> {
+        let streams = done.writer.finish(self.sink.blocks());
+        let streams = streams.map_err(|error| self.format_error(&done.name, error))?;
+        let entry = match done.event.attributes {
+            Some(attributes) => {
+                let extended = std::mem::take(&mut done.event.extended);
+                self.describer.directory(&done.name, &attributes, extended, streams.names)
+            }
+            None => made_up_directory(&done.name, TOP_PERMISSIONS, streams.names),
+        };
+        Ok((entry, streams))
     }
 
     fn file(&mut self, name: &[u8], mut event: FileEvent) -> Result<(), ArchiveError> {
@@ -357,28 +380,30 @@ impl<'a> Assembler<'a> {
     pub(super) fn finish(mut self) -> Result<Finished, ArchiveError> {
         self.verify.finish()?;
         let Some((dir, streams)) = self.top.take() else { return Err(ArchiveError::Interrupted) };
+        Ok(Finished { root: self.write_root(dir, streams)? })
+    }
+
+    /// Writes everything above the topmost directory, and what was not written yet.
+    fn write_root(
+        &mut self,
+        dir: VacDir,
+        streams: DirectoryStreams,
+    ) -> Result<Score, ArchiveError> {
         let (mut dir, streams) = match self.options.dump {
             Some(day) => self.put_into_dump(dir, streams, &day)?,
             None => (dir, streams),
         };
         dir.qid_space = Some(QidSpace { offset: 0, max: self.largest_qid });
-        let above = self.meta_of_top(&dir)?;
-        let mut block = Vec::with_capacity(3 * Entry::SIZE);
-        for entry in [streams.entries, streams.meta, above] {
-            let bytes = entry.encode().map_err(|error| {
-                let error = FormatError::Stream { detail: error.to_string() };
-                self.format_error(b"/", error)
-            })?;
-            block.extend_from_slice(&bytes);
-        }
-        let top = self.add_leaf(BlockType::DIRECTORY, &block);
-        let mut root = Root::vac(top, self.options.block_size);
+        let block_size = self.options.block_size;
+        let top = push_top(&dir, &streams, block_size, self.sink.blocks())
+            .map_err(|error| self.format_error(b"/", error))?;
+        let mut root = Root::vac(top, block_size);
         let is_hint = self.options.old.is_some_and(|old| old.trust == Trust::Hint);
         if let Some(old) = self.old.filter(|_| !is_hint) {
             if old.root().score == top && old.root().block_size == root.block_size {
                 // Nothing changed at all: it is the same archive.
                 self.sink.flush_unknown(self.old.map(OldReader::known), true)?;
-                return Ok(Finished { root: old.score() });
+                return Ok(old.score());
             }
             root.previous = old.score();
         }
@@ -388,7 +413,7 @@ impl<'a> Assembler<'a> {
         })?;
         let root = self.sink.add(BlockType::ROOT, &bytes);
         self.sink.flush_unknown(self.old.map(OldReader::known), true)?;
-        Ok(Finished { root })
+        Ok(root)
     }
 
     /// Adds the finished directory to the hierarchy of days.
@@ -434,28 +459,5 @@ impl<'a> Assembler<'a> {
                 .map_err(|error| self.format_error(&name, error))?;
         }
         writer.finish(self.sink.blocks()).map_err(|error| self.format_error(b"", error))
-    }
-
-    /// The stream that has the topmost directory's own entry.
-    fn meta_of_top(&mut self, dir: &VacDir) -> Result<Entry, ArchiveError> {
-        let mut bytes = Vec::new();
-        dir.encode(&mut bytes).map_err(|error| self.format_error(b"/", error))?;
-        let mut builder = MetaBlockBuilder::new(self.options.block_size);
-        if !builder.push(&bytes) {
-            let (size, limit) = (bytes.len(), builder.largest_entry());
-            let error = FormatError::TooLong { what: "the topmost entry", size, limit };
-            return Err(self.format_error(b"/", error));
-        }
-        let mut block = Vec::new();
-        builder.finish(&mut block);
-        let score = self.add_leaf(BlockType::DATA, &block);
-        let pointer_size = venti_proto::hash_tree::pointer_size_for(self.options.block_size);
-        let empty = Entry::empty(StreamKind::Data, pointer_size, self.options.block_size);
-        Ok(Entry { size: u64::from(self.options.block_size), score, ..empty })
-    }
-
-    fn add_leaf(&mut self, block_type: BlockType, block: &[u8]) -> Score {
-        let length = zero_truncated_len(block_type, block);
-        self.sink.add(block_type, &block[..length])
     }
 }

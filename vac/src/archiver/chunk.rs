@@ -65,7 +65,7 @@ pub(super) enum Event {
 }
 
 /// A directory that starts.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct EnterEvent {
     pub(super) name: NameStart,
     /// None for a topmost directory that is made up of several arguments.

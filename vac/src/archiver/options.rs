@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use venti_proto::Score;
 
+use super::assembler::Checkpoints;
 use super::dump::DumpDay;
 use crate::walk::{FileSystems, Identity, Moment, Patterns};
 
@@ -72,6 +73,10 @@ pub struct Options {
     pub upload_rate: Option<u64>,
     /// Ask the store which blocks it has before sending them.
     pub probe: bool,
+    /// Keep what there is of the archive now and then: see [`Observer::checkpoint`].
+    ///
+    /// [`Observer::checkpoint`]: super::Observer::checkpoint
+    pub checkpoints: Option<Checkpoints>,
 }
 
 impl Default for Options {
@@ -87,6 +92,7 @@ impl Default for Options {
             readers: processors.clamp(2, 16),
             upload_rate: None,
             probe: false,
+            checkpoints: None,
         }
     }
 }

@@ -101,7 +101,7 @@ impl<'a> Reader<'a> {
         self.store_pending(events)
     }
 
-    /// Writes what is left over from the last chunk.
+    /// Writes what is left over from the chunks so far.
     pub(super) fn finish(&mut self) -> Result<(), SinkError> {
         Ok(self.sink.flush()?)
     }

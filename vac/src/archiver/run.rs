@@ -34,6 +34,12 @@ pub trait Observer: Send + Sync {
     fn file(&self, path: &[u8], change: Change) {
         let _ = (path, change);
     }
+
+    /// If the run ends here without a word, the next one can compare with this archive of what
+    /// was met so far. It is durable.
+    fn checkpoint(&self, resume: Score) {
+        let _ = resume;
+    }
 }
 
 /// An archive that was made.
@@ -74,6 +80,10 @@ impl Shared {
 
     pub(super) fn file_met(&self, path: &[u8], change: Change) {
         self.observer.file(path, change);
+    }
+
+    pub(super) fn checkpoint(&self, resume: Score) {
+        self.observer.checkpoint(resume);
     }
 
     /// Whether to go on.
@@ -199,21 +209,25 @@ fn run(
     let (to_readers, reader_queue) = bounded::<Chunk>(chunks);
     let (to_assembler, assembler_queue) = unbounded::<Chunk>();
     let counters = &shared.progress.counters;
+    let new_reader = |_| {
+        let sink = Sink::new(store, shared, &pace);
+        Mutex::new(Reader::new(sink, counters, options.block_size))
+    };
+    let readers: Vec<_> = (0..options.readers.max(1)).map(new_reader).collect();
     std::thread::scope(|scope| {
-        for _ in 0..options.readers.max(1) {
+        for reader in &readers {
             let (queue, done) = (reader_queue.clone(), to_assembler.clone());
-            let sink = Sink::new(store, shared, &pace);
-            let reader = Reader::new(sink, counters, options.block_size);
             scope.spawn(move || read_chunks(reader, shared, &queue, &done));
         }
         drop(reader_queue);
         let sink = Sink::new(store, shared, &pace);
-        let assembler = Assembler::new(sink, store, shared, options, &numbers, old.as_ref());
+        let old = old.as_ref();
+        let assembler = Assembler::new(sink, store, shared, options, &numbers, old, &readers);
         let assembling =
             scope.spawn(move || assemble(assembler, shared, &assembler_queue, &give_back));
         let channels = Channels { free, to_readers, to_assembler };
-        let prefetching = old.as_ref().map(|old| old.start(scope));
-        let mut scanner = Scanner::new(store, options, shared, old.as_ref(), &numbers, channels);
+        let prefetching = old.map(|old| old.start(scope));
+        let mut scanner = Scanner::new(store, options, shared, old, &numbers, channels);
         if let Err(error) = scanner.run(top) {
             shared.fail(error);
         }
@@ -228,7 +242,7 @@ fn run(
 }
 
 fn read_chunks(
-    mut reader: Reader<'_>,
+    reader: &Mutex<Reader<'_>>,
     shared: &Shared,
     queue: &Receiver<Chunk>,
     done: &Sender<Chunk>,
@@ -236,7 +250,7 @@ fn read_chunks(
     for mut chunk in queue {
         // After a failure the chunks still go round, so that nobody waits for ever.
         if !shared.has_failed()
-            && let Err(error) = reader.process(&mut chunk)
+            && let Err(error) = reader.lock().process(&mut chunk)
         {
             shared.fail(error.into());
         }
@@ -244,7 +258,7 @@ fn read_chunks(
             return;
         }
     }
-    if let Err(error) = reader.finish() {
+    if let Err(error) = reader.lock().finish() {
         shared.fail(error.into());
     }
 }

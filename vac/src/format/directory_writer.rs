@@ -22,7 +22,7 @@ pub struct DirectoryStreams {
 }
 
 /// Gathers the children of one directory after another.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DirectoryWriter {
     data_size: u32,
     /// Entries in a full leaf.

@@ -158,7 +158,7 @@ impl<'a> MetaBlock<'a> {
 }
 
 /// Fills meta blocks with entries that come in [`name_order`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MetaBlockBuilder {
     /// Bytes in a block.
     limit: usize,

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
+mod checkpoint;
 mod snapshot;
 
 use std::path::{Path, PathBuf};

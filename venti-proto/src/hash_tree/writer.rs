@@ -19,7 +19,7 @@ pub struct TreeTooDeep {
 }
 
 /// The scores of one level that no block of the level above holds yet.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Level {
     /// Scores gathered since the last full block.
     filled: u64,
@@ -30,7 +30,7 @@ struct Level {
 }
 
 /// Makes the pointer blocks and the entry of one stream after another.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct HashTreeWriter {
     kind: StreamKind,
     pointer_size: u32,

@@ -175,6 +175,11 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) probe: bool,
 
+    /// Keep how far the archive is after SIZE bytes read, and every two minutes: a run that is
+    /// killed is gone on with by the next one, which reads only what is missing
+    #[arg(long, value_name = "SIZE", default_value = "4g", value_parser = parse_size)]
+    pub(crate) checkpoint: u64,
+
     /// Read every file, whatever is remembered of the last archive of the same files
     #[arg(long)]
     pub(crate) no_cache: bool,

@@ -1,11 +1,14 @@
-//! Remembers the last archive of the same files in the same store.
+//! Remembers the last archive of the same files in the same store, and what there is of one that
+//! was not finished.
 //!
 //! Only ever a hint: what is remembered is compared with as `-d -q` does, and checked against
 //! the store. Losing it, or finding something wrong in it, costs time and changes nothing else.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use venti_proto::Score;
+use vac::archiver::resume_from;
+use venti_proto::{BlockStore, Score};
 
 use crate::score_file;
 
@@ -31,17 +34,53 @@ impl Memory {
     }
 
     /// The last archive.
-    pub(crate) fn recall(&self) -> Option<Score> {
+    fn recall(&self) -> Option<Score> {
         score_file::read(&self.path).ok()
     }
 
-    /// Remembers an archive instead of the last one. Not being able to is no harm.
+    /// Remembers an archive instead of the last one, and nothing unfinished any more. Not being
+    /// able to is no harm.
     pub(crate) fn remember(&self, root: Score) {
-        if let Some(directory) = self.path.parent() {
-            let _ = std::fs::create_dir_all(directory);
-        }
-        let _ = score_file::write(&self.path, root);
+        keep(&self.path, root);
+        let _ = std::fs::remove_file(self.unfinished());
     }
+
+    /// Remembers, beside the last archive, how far the next one came.
+    pub(crate) fn remember_unfinished(&self, root: Score) {
+        keep(&self.unfinished(), root);
+    }
+
+    /// What to compare with: the last archive, or else `recorded`; and if there was a run since
+    /// that was not finished, what that one met, too. The two together are then remembered as
+    /// the last archive: so a run that is killed early loses nothing that an earlier one did.
+    pub(crate) fn hint(
+        &self,
+        store: &Arc<dyn BlockStore>,
+        block_size: u32,
+        recorded: impl FnOnce() -> Option<Score>,
+    ) -> Option<Score> {
+        let last = self.recall().or_else(recorded);
+        let Ok(unfinished) = score_file::read(&self.unfinished()) else { return last };
+        let joined = match last {
+            Some(last) => resume_from(store, unfinished, last, block_size).ok(),
+            None => Some(unfinished),
+        };
+        if let Some(joined) = joined {
+            self.remember(joined);
+        }
+        joined.or(last)
+    }
+
+    fn unfinished(&self) -> PathBuf {
+        self.path.with_extension("unfinished")
+    }
+}
+
+fn keep(path: &Path, root: Score) {
+    if let Some(directory) = path.parent() {
+        let _ = std::fs::create_dir_all(directory);
+    }
+    let _ = score_file::write(path, root);
 }
 
 /// The path from the root on, without looking at the disk.

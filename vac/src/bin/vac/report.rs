@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use vac::archiver::{Change, Counts, Observer, Outcome, Problem, ProblemKind, Progress};
+use venti_proto::Score;
 
 /// How often the numbers on a terminal change.
 const TICK: Duration = Duration::from_millis(200);
@@ -75,6 +76,14 @@ impl Reporter {
             Reporter::json_line(&value);
         } else {
             self.line(&format!("vac: {text}"));
+        }
+    }
+
+    /// Says that a run that is killed from now on can be gone on with.
+    pub(crate) fn checkpoint(&self, resume: Score) {
+        if self.style.json {
+            let score = format!("vac:{resume}");
+            Reporter::json_line(&json!({"message_type": "checkpoint", "score": score}));
         }
     }
 

@@ -6,12 +6,13 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use anyhow::Context;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use vac::archiver::{
-    ArchiveError, DumpDay, OldArchive, Options, Outcome, Progress, Source, StreamSource, Trust,
-    archive,
+    ArchiveError, Change, Checkpoints, DumpDay, Observer, OldArchive, Options, Outcome, Problem,
+    Progress, Source, StreamSource, Trust, archive,
 };
 use vac::causes::in_words;
 use vac::store::{Access, OpenOptions, OpenStoreError, OpenedStore};
@@ -30,6 +31,9 @@ const USAGE: u8 = 2;
 const INCOMPLETE: u8 = 3;
 const NO_STORE: u8 = 10;
 const INTERRUPTED: u8 = 130;
+
+/// How long an archive may be worked at before it is kept how far it is.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(120);
 
 /// Why there is no archive, with the exit status that says so.
 pub(crate) struct Failure {
@@ -120,17 +124,28 @@ fn prepare_and_archive(
             options.old = Some(OldArchive { root, trust });
         }
     }
-    let memory = memory_of(arguments, options.block_size);
-    let remembered = memory.as_ref().and_then(Memory::recall);
-    let wants_hint = !arguments.no_cache && options.old.is_none();
-    let last = || if wants_hint { recording.last(&store) } else { None };
-    if let Some(root) = remembered.or_else(last) {
+    let memory = memory_of(arguments, options.block_size).map(Arc::new);
+    let recorded = || recording.last(&store);
+    let hint = match &memory {
+        Some(memory) => memory.hint(&store.blocks, options.block_size, recorded),
+        None if arguments.no_cache || options.old.is_some() => None,
+        None => recorded(),
+    };
+    if let Some(root) = hint {
         options.old = Some(OldArchive { root, trust: Trust::Hint });
     }
+    options.checkpoints = memory
+        .as_ref()
+        .map(|_| Checkpoints { bytes: arguments.checkpoint, interval: CHECKPOINT_INTERVAL });
     raise_file_limit();
-    let made = archive_in_background(&store, sources, options, &progress, reporter);
-    if let (Some(memory), Some(root)) = (&memory, worth_remembering(&made, memory.as_ref())) {
-        memory.remember(root);
+    let watcher = Watcher { reporter: Arc::clone(reporter), memory: memory.clone() };
+    let made = archive_in_background(&store, sources, options, &progress, watcher);
+    match (&memory, &made) {
+        (Some(memory), Ok(outcome)) => memory.remember(outcome.root),
+        (Some(memory), Err(ArchiveError::Stopped { resume })) => {
+            memory.remember_unfinished(*resume);
+        }
+        _ => {}
     }
     if let Err(error) = snapshots.remove() {
         reporter.note(&format!("a snapshot is left, the next run removes it: {error:#}"));
@@ -153,18 +168,26 @@ fn memory_of(arguments: &Arguments, block_size: u32) -> Option<Memory> {
     Memory::of(store, &arguments.files, block_size)
 }
 
-/// What the next run can compare with: this archive, or as much of it as there was time for if
-/// nothing better is remembered.
-fn worth_remembering(
-    made: &Result<Outcome, ArchiveError>,
-    memory: Option<&Memory>,
-) -> Option<Score> {
-    match made {
-        Ok(outcome) => Some(outcome.root),
-        Err(ArchiveError::Stopped { resume }) => {
-            memory.and_then(Memory::recall).is_none().then_some(*resume)
+/// Shows what happens, and remembers how far the archive is.
+struct Watcher {
+    reporter: Arc<Reporter>,
+    memory: Option<Arc<Memory>>,
+}
+
+impl Observer for Watcher {
+    fn problem(&self, problem: &Problem) {
+        self.reporter.problem(problem);
+    }
+
+    fn file(&self, path: &[u8], change: Change) {
+        self.reporter.file(path, change);
+    }
+
+    fn checkpoint(&self, resume: Score) {
+        if let Some(memory) = &self.memory {
+            memory.remember_unfinished(resume);
         }
-        Err(_) => None,
+        self.reporter.checkpoint(resume);
     }
 }
 
@@ -174,14 +197,14 @@ fn archive_in_background(
     sources: Vec<Source>,
     options: Options,
     progress: &Arc<Progress>,
-    reporter: &Arc<Reporter>,
+    watcher: Watcher,
 ) -> Result<Outcome, ArchiveError> {
+    let reporter = Arc::clone(&watcher.reporter);
     let (sender, receiver) = mpsc::channel();
     let worker = {
-        let (blocks, progress, reporter) =
-            (Arc::clone(&store.blocks), Arc::clone(progress), Arc::clone(reporter));
+        let (blocks, progress) = (Arc::clone(&store.blocks), Arc::clone(progress));
         std::thread::Builder::new().name("archive".to_owned()).spawn(move || {
-            let outcome = archive(&*blocks, sources, &options, &progress, reporter);
+            let outcome = archive(&*blocks, sources, &options, &progress, Arc::new(watcher));
             // Nobody listens only if the program ends anyway.
             let _ = sender.send(());
             outcome
