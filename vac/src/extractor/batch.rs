@@ -14,6 +14,7 @@ use super::attributes::Made;
 use super::open_directory::OpenDirectory;
 use super::place::Construction;
 use super::session::Session;
+use super::zeros::Holes;
 use super::{ExtractError, attributes, compare, place};
 use crate::format::{DeviceNumber, FileKind};
 use crate::reader::{Node, ReadError};
@@ -100,9 +101,11 @@ fn make_one(
     match node.kind() {
         FileKind::Regular => {
             let (file, made) = create(session, &mut construction, task)?;
-            write_all(file.as_fd(), content, 0).map_err(ExtractError::system("write"))?;
+            let holes = Holes::of(node);
+            holes.write_around(file.as_fd(), content, 0)?;
             if content.len() < size {
                 ftruncate(&file, node.size()).map_err(ExtractError::system("set the size"))?;
+                holes.fill(session, file.as_fd(), content.len() as u64, node.size())?;
             }
             session.wrote(content.len() as u64);
             attributes::apply_open(session, file.as_fd(), path, node, made);

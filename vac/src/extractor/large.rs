@@ -1,5 +1,5 @@
 //! Makes a file of many blocks, a window of them at a time, each written where it belongs as it
-//! arrives. Runs of zeros are left out: the file is sparse there.
+//! arrives. Holes are left out: the file is sparse there.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -7,9 +7,10 @@ use rustix::fs::{fstatvfs, ftruncate};
 use venti_proto::hash_tree::{Leaf, LeafWalk, TreeError};
 use venti_proto::{BlockRequest, BlockType, MAX_BLOCK_SIZE, Score, StoreError, zero_truncated_len};
 
-use super::batch::{Task, create, write_all};
+use super::batch::{Task, create};
 use super::place::Construction;
 use super::session::Session;
+use super::zeros::Holes;
 use super::{ExtractError, attributes, compare, place};
 use crate::format::FileKind;
 use crate::reader::{Node, ReadError};
@@ -55,6 +56,7 @@ fn write_content(
     old: Option<BorrowedFd<'_>>,
 ) -> Result<(), ExtractError> {
     let mut walk = LeafWalk::new(node.content()).map_err(ReadError::from)?;
+    let holes = Holes::of(node);
     let limit = (WINDOW / node.content().data_size.max(1)).clamp(1, 4096) as usize;
     let mut leaves = Vec::new();
     while !walk.is_done() {
@@ -63,11 +65,13 @@ fn write_content(
         }
         leaves.clear();
         walk.next_leaves(&**node.store(), limit, &mut leaves).map_err(ReadError::from)?;
-        leaves.retain(|leaf| !leaf.is_hole());
-        if let Some(old) = old {
-            copy_unchanged(session, file, node, old, &mut leaves)?;
+        for leaf in leaves.extract_if(.., |leaf| leaf.is_hole()) {
+            holes.fill(session, file, leaf.offset, leaf.offset + leaf.length)?;
         }
-        write_window(session, file, node, &leaves)?;
+        if let Some(old) = old {
+            copy_unchanged(session, file, node, &holes, old, &mut leaves)?;
+        }
+        write_window(session, file, node, &holes, &leaves)?;
     }
     Ok(())
 }
@@ -77,6 +81,7 @@ fn copy_unchanged(
     session: &Session<'_>,
     file: BorrowedFd<'_>,
     node: &Node,
+    holes: &Holes,
     old: BorrowedFd<'_>,
     leaves: &mut Vec<Leaf>,
 ) -> Result<(), ExtractError> {
@@ -92,10 +97,10 @@ fn copy_unchanged(
         if Score::of(&block[..stored]) != leaf.score {
             return true;
         }
-        match write_all(file, &block[..stored], leaf.offset) {
-            Ok(()) => session.wrote(stored as u64),
-            Err(errno) => failure = Some(ExtractError::system("write")(errno)),
-        }
+        let written = holes
+            .write_around(file, &block[..stored], leaf.offset)
+            .and_then(|()| fill_tail(session, file, holes, leaf, stored as u64));
+        failure = failure.take().or(written.err());
         false
     });
     failure.map_or(Ok(()), Err)
@@ -105,6 +110,7 @@ fn write_window(
     session: &Session<'_>,
     file: BorrowedFd<'_>,
     node: &Node,
+    holes: &Holes,
     leaves: &[Leaf],
 ) -> Result<(), ExtractError> {
     let block_type = node.content().kind.leaf_type();
@@ -112,19 +118,34 @@ fn write_window(
         leaves.iter().map(|leaf| BlockRequest { score: leaf.score, block_type }).collect();
     let mut failure = None;
     node.store().read(&requests, &mut |position, block| {
-        let written = write_leaf(file, node, &leaves[position], block);
-        match written {
-            Ok(count) => session.wrote(count),
-            Err(error) => failure = Some(error),
-        }
+        let leaf = &leaves[position];
+        let written = write_leaf(file, node, holes, leaf, block)
+            .and_then(|count| fill_tail(session, file, holes, leaf, count));
+        failure = failure.take().or(written.err());
     });
     failure.map_or(Ok(()), Err)
+}
+
+/// Counts what was written of a leaf, and gives space to the zeros that it was cut by.
+fn fill_tail(
+    session: &Session<'_>,
+    file: BorrowedFd<'_>,
+    holes: &Holes,
+    leaf: &Leaf,
+    written: u64,
+) -> Result<(), ExtractError> {
+    session.wrote(written);
+    if written == leaf.length {
+        return Ok(());
+    }
+    holes.fill(session, file, leaf.offset + written, leaf.offset + leaf.length)
 }
 
 /// Writes a block where it belongs, and returns how many bytes that were.
 pub(super) fn write_leaf(
     file: BorrowedFd<'_>,
     node: &Node,
+    holes: &Holes,
     leaf: &Leaf,
     block: Result<&[u8], StoreError>,
 ) -> Result<u64, ExtractError> {
@@ -137,7 +158,7 @@ pub(super) fn write_leaf(
         return Err(ReadError::Tree(error).into());
     }
     let length = block.len().min(usize::try_from(leaf.length).unwrap_or(usize::MAX));
-    write_all(file, &block[..length], leaf.offset).map_err(ExtractError::system("write"))?;
+    holes.write_around(file, &block[..length], leaf.offset)?;
     Ok(length as u64)
 }
 
@@ -146,15 +167,20 @@ pub(super) fn write_leaf(
 fn check_space(parent: BorrowedFd<'_>, node: &Node) -> Result<(), ExtractError> {
     let Ok(system) = fstatvfs(parent) else { return Ok(()) };
     let free = system.f_bavail.saturating_mul(system.f_frsize);
-    if node.size() <= free || node.content().score == Score::ZERO {
+    if node.size() <= free {
         return Ok(());
     }
+    let holes = Holes::of(node);
     let mut walk = LeafWalk::new(node.content()).map_err(ReadError::from)?;
     let (mut needed, mut leaves) = (0, Vec::new());
     while !walk.is_done() {
         leaves.clear();
         walk.next_leaves(&**node.store(), 4096, &mut leaves).map_err(ReadError::from)?;
-        needed += leaves.iter().filter(|l| !l.is_hole()).map(|l| l.length).sum::<u64>();
+        let space = |leaf: &Leaf| match leaf.is_hole() {
+            true => holes.space(leaf.offset, leaf.offset + leaf.length),
+            false => leaf.length,
+        };
+        needed += leaves.iter().map(space).sum::<u64>();
         if needed > free {
             return Err(ExtractError::NoSpace { needed, free });
         }

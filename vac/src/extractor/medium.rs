@@ -14,6 +14,7 @@ use super::batch::{Task, create};
 use super::large::write_leaf;
 use super::place::Construction;
 use super::session::Session;
+use super::zeros::Holes;
 use super::{ExtractError, attributes, place};
 use crate::format::FileKind;
 use crate::reader::ReadError;
@@ -36,8 +37,11 @@ struct Planned<'t, 's> {
     task: &'t Task<'s>,
     path: Vec<u8>,
     name: CString,
-    /// Without the holes.
+    /// Without the zeros.
     leaves: Vec<Leaf>,
+    /// Start and end of runs of zeros, which are holes or not.
+    zeros: Vec<(u64, u64)>,
+    holes: Holes,
 }
 
 /// A file under construction.
@@ -47,6 +51,8 @@ struct Open<'p> {
     made: Made,
     /// Where the file ends by what was written.
     end: u64,
+    /// Start and end of zeros that blocks were cut by.
+    zeros: Vec<(u64, u64)>,
     failure: Option<ExtractError>,
 }
 
@@ -101,7 +107,12 @@ fn plan<'t, 's>(session: &Session<'_>, tasks: &'t [Task<'s>]) -> Vec<Planned<'t,
     for (task, walk) in tasks.iter().zip(walks) {
         let path = task.path();
         match leaves_of(task, walk) {
-            Ok((name, leaves)) => planned.push(Planned { task, path, name, leaves }),
+            Ok((name, mut leaves)) => {
+                let zeros = leaves.extract_if(.., |leaf| leaf.is_hole());
+                let zeros = zeros.map(|leaf| (leaf.offset, leaf.offset + leaf.length)).collect();
+                let holes = Holes::of(&task.node);
+                planned.push(Planned { task, path, name, leaves, zeros, holes });
+            }
             Err(error) => session.problem(&path, &error),
         }
     }
@@ -116,7 +127,6 @@ fn leaves_of(
     let mut leaves = Vec::new();
     // The only pointer block is there: nothing is read, and what it holds bounds the leaves.
     walk?.next_leaves(&**task.node.store(), usize::MAX, &mut leaves).map_err(ReadError::from)?;
-    leaves.retain(|leaf| !leaf.is_hole());
     Ok((name, leaves))
 }
 
@@ -124,7 +134,7 @@ fn start<'p>(session: &Session<'_>, plan: &'p Planned<'_, '_>) -> Result<Open<'p
     let directory = &plan.task.directory;
     let mut construction = Construction::new(directory.as_fd(), &plan.name, directory.fresh)?;
     let (file, made) = create(session, &mut construction, plan.task)?;
-    Ok(Open { construction, file, made, end: 0, failure: None })
+    Ok(Open { construction, file, made, end: 0, zeros: Vec::new(), failure: None })
 }
 
 /// Reads the blocks of all files with one call to the store.
@@ -155,8 +165,11 @@ fn write(
     leaf: &Leaf,
     block: Result<&[u8], StoreError>,
 ) -> Result<(), ExtractError> {
-    let written = write_leaf(open.file.as_fd(), &plan.task.node, leaf, block)?;
+    let written = write_leaf(open.file.as_fd(), &plan.task.node, &plan.holes, leaf, block)?;
     open.end = open.end.max(leaf.offset + written);
+    if written < leaf.length {
+        open.zeros.push((leaf.offset + written, leaf.offset + leaf.length));
+    }
     session.wrote(written);
     Ok(())
 }
@@ -172,6 +185,9 @@ fn finish(
     }
     if open.end != node.size() {
         ftruncate(&open.file, node.size()).map_err(ExtractError::system("set the size"))?;
+    }
+    for (start, end) in plan.zeros.iter().chain(&open.zeros) {
+        plan.holes.fill(session, open.file.as_fd(), *start, *end)?;
     }
     attributes::apply_open(session, open.file.as_fd(), &plan.path, node, open.made);
     open.construction.finish(session.options.delete)?;

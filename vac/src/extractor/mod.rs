@@ -35,6 +35,7 @@ mod verify;
 mod walker;
 
 pub use error::{ExtractError, Severity};
+mod zeros;
 pub use options::{ExtractOptions, Limits, Owners};
 pub use ordered::{Visitor, visit};
 pub use restore::restore;

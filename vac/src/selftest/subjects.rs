@@ -61,6 +61,15 @@ fn contents() -> Vec<Subject> {
             file.set_len(64 << 20)?;
             file.write_all_at(b"island", 32 << 20)
         }),
+        subject("zeros that were written stay written", "zeros", |top| {
+            fs::write(top.join("zeros"), vec![0; 8 << 20])
+        }),
+        subject("holes beside zeros that were written", "partly", |top| {
+            let file = File::create(top.join("partly"))?;
+            file.set_len(16 << 20)?;
+            file.write_all_at(&vec![0; 4 << 20], 4 << 20)?;
+            file.write_all_at(b"end", (12 << 20) - 3)
+        }),
         subject("empty directory", "directory", |top| fs::create_dir(top.join("directory"))),
         Subject {
             path: vec![ODD_NAME.to_vec()],

@@ -12,3 +12,4 @@ mod program;
 mod round_trip;
 mod support;
 mod target;
+mod zeros;
