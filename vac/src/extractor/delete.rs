@@ -13,7 +13,7 @@ use super::session::Session;
 use super::{ExtractError, Selection, place};
 
 /// Removes every name of the directory that the archive does not have there, whole trees too.
-/// What a pattern excludes is left alone.
+/// What patterns leave out is left alone.
 pub(super) fn remove_others(
     session: &Session<'_>,
     directory: &OpenDirectory<'_>,
@@ -31,7 +31,7 @@ pub(super) fn remove_others(
         let path = directory.path_of(name.to_bytes());
         if directory.has_claimed(name.to_bytes())
             || name.to_bytes().starts_with(ours.as_bytes())
-            || !selection.keeps(&path, file_type == FileType::Directory)
+            || !selection.chooses(&path, file_type == FileType::Directory)
         {
             continue;
         }

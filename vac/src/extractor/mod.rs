@@ -18,6 +18,7 @@ mod attributes;
 mod batch;
 mod compare;
 mod delete;
+mod destination;
 mod error;
 mod large;
 mod links;

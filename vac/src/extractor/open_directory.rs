@@ -129,6 +129,13 @@ impl<'s> OpenDirectory<'s> {
     pub(super) fn has_claimed(&self, name: &[u8]) -> bool {
         self.names.lock().contains(name)
     }
+    /// Notes a name that was claimed before the directory was open.
+    pub(super) fn note(&self, name: &[u8]) {
+        if !self.fresh {
+            self.names.lock().insert(name.to_vec());
+        }
+    }
+
 }
 
 /// Owner and group that a new file has in this directory, if the directory has no say in it.

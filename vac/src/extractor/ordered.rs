@@ -37,9 +37,12 @@ struct Level<'w> {
     /// Where the rest is read from; `None` if only chosen names are wanted.
     scan: Option<DirectoryScan>,
     whole: bool,
+    /// Whether the visitor knows of it.
+    entered: bool,
 }
 
-/// Visits everything that is selected below `root`. The root itself is only left, not entered.
+/// Visits everything that is selected below `root`. The root itself is only left, not entered; a
+/// directory that is only on the way is left out if nothing below it is selected.
 ///
 /// # Errors
 /// Those of the visitor, and [`ExtractError::Limit`] when the archive is larger than allowed.
@@ -56,7 +59,9 @@ pub fn visit(
     while let Some(level) = levels.last_mut() {
         path.truncate(level.path_length);
         let Some((child, wanted)) = level.next(&path, visitor) else {
-            visitor.leave(&path, &level.node, level.whole)?;
+            if level.entered {
+                visitor.leave(&path, &level.node, level.whole)?;
+            }
             levels.pop();
             continue;
         };
@@ -87,10 +92,29 @@ pub fn visit(
                 option,
             });
         }
-        visitor.enter(&path, &node)?;
-        if node.is_directory() {
-            levels.extend(open(&node, &path, wanted, visitor));
+        let entered = !(node.is_directory() && selection.is_on_the_way(&path));
+        if entered {
+            enter_waiting(&mut levels, &path, visitor)?;
+            visitor.enter(&path, &node)?;
         }
+        if node.is_directory() {
+            let level = open(&node, &path, wanted, visitor);
+            levels.extend(level.map(|level| Level { entered, ..level }));
+        }
+    }
+    Ok(())
+}
+
+/// Tells the visitor of the directories that something was selected in just now.
+fn enter_waiting(
+    levels: &mut [Level<'_>],
+    path: &[u8],
+    visitor: &mut dyn Visitor,
+) -> Result<(), ExtractError> {
+    let first = levels.iter().rposition(|level| level.entered).map_or(0, |last| last + 1);
+    for level in &mut levels[first..] {
+        visitor.enter(&path[..level.path_length], &level.node)?;
+        level.entered = true;
     }
     Ok(())
 }
@@ -102,7 +126,14 @@ fn open<'w>(
     visitor: &mut dyn Visitor,
 ) -> Option<Level<'w>> {
     let (path_length, node) = (path.len(), node.clone());
-    let mut level = Level { path_length, node, children: VecDeque::new(), scan: None, whole: true };
+    let mut level = Level {
+        path_length,
+        node,
+        children: VecDeque::new(),
+        scan: None,
+        whole: true,
+        entered: true,
+    };
     match wanted {
         Some(wanted) if !wanted.whole => {
             level.whole = false;

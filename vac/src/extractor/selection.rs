@@ -43,8 +43,8 @@ impl Selection {
         Selection { wanted, excluded, included: Patterns::default() }
     }
 
-    /// Keeps only what one of these patterns matches, with all that is below it. Directories on
-    /// the way are kept. `included` has the patterns as if it were to exclude them.
+    /// Keeps only what one of these patterns matches, with all that is below it, and the
+    /// directories that lead there. `included` has the patterns as if it were to exclude them.
     #[must_use]
     pub fn only(mut self, included: Patterns) -> Selection {
         self.included = included;
@@ -54,14 +54,32 @@ impl Selection {
     /// Whether the file at this path below the archive's root is kept.
     #[must_use]
     pub fn keeps(&self, path: &[u8], is_directory: bool) -> bool {
+        let excluded = !self.excluded.is_empty() && !self.excluded.keeps(path, path);
+        !excluded && (is_directory || self.is_included(path))
+    }
+
+    /// Whether the directory at this path is kept only if something below it is.
+    #[must_use]
+    pub fn is_on_the_way(&self, path: &[u8]) -> bool {
+        !self.is_included(path)
+    }
+
+    /// Whether the file at this path is selected itself, whatever is below it.
+    pub(super) fn chooses(&self, path: &[u8], is_directory: bool) -> bool {
+        self.keeps(path, is_directory) && !self.is_on_the_way(path)
+    }
+
+    /// Whether the file at this path, or one above it, is among those to be kept.
+    fn is_included(&self, path: &[u8]) -> bool {
         let mut above = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
         let matches = |end: usize| !self.included.keeps(&path[..end], &path[..end]);
-        let excluded = !self.excluded.is_empty() && !self.excluded.keeps(path, path);
-        !excluded
-            && (is_directory
-                || self.included.is_empty()
-                || matches(path.len())
-                || above.any(|(end, _)| matches(end)))
+        self.included.is_empty() || matches(path.len()) || above.any(|(end, _)| matches(end))
+    }
+
+    /// Whether nothing at all is left out.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.wanted.whole && !self.has_patterns()
     }
 
     /// Whether a pattern may leave something out.
@@ -101,6 +119,11 @@ mod tests {
         assert!(selection.keeps(b"src", false));
         assert!(!selection.keeps(b"a/b.c", false));
         assert!(selection.keeps(b"a/b", true), "something below may match");
+        assert!(selection.is_on_the_way(b"a/b"));
+        assert!(!selection.is_on_the_way(b"a/src"));
+        assert!(!selection.is_on_the_way(b"a/src/b"));
+        assert!(!selection.is_everything());
+        assert!(Selection::everything().is_everything());
         assert!(!selection.keeps(b"a/src/b.o", false));
         assert!(!selection.keeps(b"a.o", true));
     }

@@ -154,7 +154,7 @@ impl Visitor for Comparison<'_> {
             below.extend_from_slice(name);
             let known = name == b"." || name == b".." || names.contains(name);
             let is_directory = entry.file_type() == FileType::Directory;
-            if !known && self.selection.keeps(&below, is_directory) {
+            if !known && self.selection.chooses(&below, is_directory) {
                 (self.tell)(&below, Difference::Extra);
             }
         }

@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use venti_proto::Score;
 
 use super::batch::Task;
+use super::destination::Destination;
 use super::links::Links;
 use super::open_directory::OpenDirectory;
 use super::selection::{Selection, Wanted};
@@ -46,9 +47,9 @@ pub(super) trait Crew<'s> {
 /// What is still to be visited.
 enum Pending<'s, 'w> {
     /// A directory that is to be made in `parent` and read.
-    Directory { parent: Arc<OpenDirectory<'s>>, node: Node, wanted: Option<&'w Wanted> },
+    Directory { parent: Destination<'s>, node: Node, wanted: Option<&'w Wanted> },
     /// A large directory that was read up to somewhere.
-    Scan { directory: Arc<OpenDirectory<'s>>, scan: Box<DirectoryScan>, clean: bool },
+    Scan { directory: Destination<'s>, scan: Box<DirectoryScan>, clean: bool },
 }
 
 pub(super) struct Walker<'s, 'w> {
@@ -97,7 +98,7 @@ impl<'s, 'w> Walker<'s, 'w> {
         top: Arc<OpenDirectory<'s>>,
         top_fd: BorrowedFd<'_>,
     ) {
-        self.enter(top, root, Some(&self.selection.wanted));
+        self.enter(Destination::Open(top), root, Some(&self.selection.wanted));
         while !self.stack.is_empty() && !self.session.stopped() {
             self.step();
             if self.links.are_many() {
@@ -124,17 +125,7 @@ impl<'s, 'w> Walker<'s, 'w> {
             && let Some(Pending::Directory { .. }) = self.stack.last()
             && let Some(Pending::Directory { parent, node, wanted }) = self.stack.pop()
         {
-            let name = node.name();
-            let path = parent.path_of(name);
-            self.session.observer.entry(&path, &node);
-            let directory = match parent.child(name, Some(node.clone())) {
-                Ok(directory) => directory,
-                Err(error) => {
-                    self.session.problem(&path, &error);
-                    continue;
-                }
-            };
-            self.session.made(&node);
+            let Some(directory) = self.make(parent, &node) else { continue };
             if wanted.is_none_or(|wanted| wanted.whole) {
                 directories.push(directory);
                 nodes.push(node);
@@ -153,49 +144,64 @@ impl<'s, 'w> Walker<'s, 'w> {
             self.leave(&directories[position], clean);
         }
         for position in large {
-            self.start_scan(Arc::clone(&directories[position]), &nodes[position]);
+            self.start_scan(directories[position].clone(), &nodes[position]);
+        }
+    }
+
+    /// Makes a directory, unless that can wait until something is made in it.
+    fn make(&self, parent: Destination<'s>, node: &Node) -> Option<Destination<'s>> {
+        let path = parent.path_of(node.name());
+        if self.selection.has_patterns() && self.selection.is_on_the_way(&path) {
+            return Some(parent.waiting(node.clone()));
+        }
+        let parent = parent.open(self.session)?;
+        self.session.observer.entry(&path, node);
+        match parent.child(node.name(), Some(node.clone())) {
+            Ok(directory) => {
+                self.session.made(node);
+                Some(Destination::Open(directory))
+            }
+            Err(error) => {
+                self.session.problem(&path, &error);
+                None
+            }
         }
     }
 
     /// Visits a directory of which everything, or only some names, are wanted.
-    fn enter(
-        &mut self,
-        directory: Arc<OpenDirectory<'s>>,
-        node: &Node,
-        wanted: Option<&'w Wanted>,
-    ) {
+    fn enter(&mut self, directory: Destination<'s>, node: &Node, wanted: Option<&'w Wanted>) {
         match wanted {
             Some(wanted) if !wanted.whole => self.choose(&directory, node, wanted),
             _ => self.start_scan(directory, node),
         }
     }
 
-    fn start_scan(&mut self, directory: Arc<OpenDirectory<'s>>, node: &Node) {
+    fn start_scan(&mut self, directory: Destination<'s>, node: &Node) {
         match node.children() {
             Ok(scan) => {
                 self.count(node, 0);
                 self.stack.push(Pending::Scan { directory, scan: Box::new(scan), clean: true });
             }
-            Err(error) => self.session.problem(&directory.path, &error.into()),
+            Err(error) => self.session.problem(directory.path(), &error.into()),
         }
     }
 
     fn continue_scan(
         &mut self,
-        directory: &Arc<OpenDirectory<'s>>,
+        directory: &Destination<'s>,
         mut scan: Box<DirectoryScan>,
         mut clean: bool,
     ) {
         let mut children = Vec::new();
         let more = scan.next_batch(&mut children).unwrap_or_else(|error| {
-            self.session.problem(&directory.path, &error.into());
+            self.session.problem(directory.path(), &error.into());
             clean = false;
             false
         });
         clean &= children.iter().all(Result::is_ok);
         self.distinct += children.len() as u64;
         if more {
-            let directory = Arc::clone(directory);
+            let directory = directory.clone();
             self.stack.push(Pending::Scan { directory, scan, clean });
         }
         self.take_children(directory, children);
@@ -205,7 +211,7 @@ impl<'s, 'w> Walker<'s, 'w> {
     }
 
     /// Looks up only the names that are wanted.
-    fn choose(&mut self, directory: &Arc<OpenDirectory<'s>>, node: &Node, wanted: &'w Wanted) {
+    fn choose(&mut self, directory: &Destination<'s>, node: &Node, wanted: &'w Wanted) {
         for (name, below) in &wanted.names {
             let child = match node.lookup(name) {
                 Ok(Some(child)) => child,
@@ -228,7 +234,7 @@ impl<'s, 'w> Walker<'s, 'w> {
         }
     }
 
-    fn take_children(&mut self, directory: &Arc<OpenDirectory<'s>>, children: Vec<Child>) {
+    fn take_children(&mut self, directory: &Destination<'s>, children: Vec<Child>) {
         for child in children {
             match child {
                 Ok(node) => self.take_child(directory, node, None),
@@ -240,12 +246,7 @@ impl<'s, 'w> Walker<'s, 'w> {
         }
     }
 
-    fn take_child(
-        &mut self,
-        directory: &Arc<OpenDirectory<'s>>,
-        node: Node,
-        wanted: Option<&'w Wanted>,
-    ) {
+    fn take_child(&mut self, directory: &Destination<'s>, node: Node, wanted: Option<&'w Wanted>) {
         if self.session.stopped() {
             return;
         }
@@ -255,17 +256,17 @@ impl<'s, 'w> Walker<'s, 'w> {
             Err(error) => return self.session.problem(&directory.path_of(node.name()), &error),
         }
         if node.is_directory() {
-            let parent = Arc::clone(directory);
+            let parent = directory.clone();
             return self.stack.push(Pending::Directory { parent, node, wanted });
         }
-        let directory = Arc::clone(directory);
+        let Some(directory) = directory.open(self.session) else { return };
         if let Some(task) = self.links.take(Task { directory, node }) {
             self.give(task);
         }
     }
 
     /// Whether the child is to be made; an error if nothing can be made of it.
-    fn check(&mut self, directory: &OpenDirectory<'s>, node: &Node) -> Result<bool, ExtractError> {
+    fn check(&mut self, directory: &Destination<'s>, node: &Node) -> Result<bool, ExtractError> {
         let limits = &self.session.options.limits;
         let name = node.metadata().checked_name().map_err(ReadError::from)?;
         if self.selection.has_patterns()
@@ -273,13 +274,13 @@ impl<'s, 'w> Walker<'s, 'w> {
         {
             return Ok(false);
         }
-        let length = (directory.path.len() + 1 + name.len()) as u64;
+        let length = (directory.path().len() + 1 + name.len()) as u64;
         self.entries += 1;
         let too_many = self.entries > limits.counted_from
             && self.entries / self.distinct.max(1) >= limits.copies;
         let checks = [
             ("the path's length", length, limits.path, "--max-path"),
-            ("the depth", directory.depth, limits.depth, "--max-depth"),
+            ("the depth", directory.depth(), limits.depth, "--max-depth"),
             ("the number of names", self.entries, limits.entries, "--max-entries"),
         ];
         for (what, found, limit, option) in checks {
@@ -313,9 +314,13 @@ impl<'s, 'w> Walker<'s, 'w> {
     }
 
     /// Called when all names of a directory are known.
-    fn leave(&mut self, directory: &OpenDirectory<'s>, clean: bool) {
-        if self.session.options.delete && clean && !directory.fresh && !self.session.stopped() {
-            delete::remove_others(self.session, directory, self.selection);
+    fn leave(&mut self, directory: &Destination<'s>, clean: bool) {
+        if !self.session.options.delete || !clean || self.session.stopped() {
+            return;
+        }
+        let directory = directory.open_if_there(self.session);
+        if let Some(directory) = directory.filter(|directory| !directory.fresh) {
+            delete::remove_others(self.session, &directory, self.selection);
         }
     }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests throughout")]
 
 mod builder;
+mod chosen;
 mod directories;
 mod golden;
 mod hostile;
