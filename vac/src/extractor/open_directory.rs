@@ -25,7 +25,7 @@ pub(super) struct OpenDirectory<'s> {
     pub(super) fresh: bool,
     /// Directories above it.
     pub(super) depth: u64,
-    /// What to apply at the end; `None` for the target itself, which stays as it is.
+    /// What to apply at the end; `None` for a target that stays as it is.
     node: Option<Node>,
     /// Owner and group that a new file has here by itself. `None` if the directory hands down a
     /// group or an ACL to what is made in it.
@@ -37,8 +37,12 @@ pub(super) struct OpenDirectory<'s> {
 }
 
 impl<'s> OpenDirectory<'s> {
-    /// The target.
-    pub(super) fn top(session: &'s Session<'s>, file: OwnedFd) -> OpenDirectory<'s> {
+    /// The target. It becomes what `node` is, if that is given.
+    pub(super) fn top(
+        session: &'s Session<'s>,
+        file: OwnedFd,
+        node: Option<Node>,
+    ) -> OpenDirectory<'s> {
         let names = Mutex::new(HashSet::new());
         let new_owner = new_owner(file.as_fd());
         delete::remove_stale(file.as_fd());
@@ -48,7 +52,7 @@ impl<'s> OpenDirectory<'s> {
             path: Vec::new(),
             fresh: false,
             depth: 0,
-            node: None,
+            node,
             new_owner,
             made: Made::default(),
             names,
@@ -125,10 +129,6 @@ impl<'s> OpenDirectory<'s> {
         Err(ExtractError::Duplicate)
     }
 
-    /// Whether the archive has this name here.
-    pub(super) fn has_claimed(&self, name: &[u8]) -> bool {
-        self.names.lock().contains(name)
-    }
     /// Notes a name that was claimed before the directory was open.
     pub(super) fn note(&self, name: &[u8]) {
         if !self.fresh {
@@ -136,6 +136,10 @@ impl<'s> OpenDirectory<'s> {
         }
     }
 
+    /// Whether the archive has this name here.
+    pub(super) fn has_claimed(&self, name: &[u8]) -> bool {
+        self.names.lock().contains(name)
+    }
 }
 
 /// Owner and group that a new file has in this directory, if the directory has no say in it.

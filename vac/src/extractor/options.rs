@@ -42,6 +42,9 @@ pub struct ExtractOptions {
     pub differences: bool,
     /// Remove what the archive does not have.
     pub delete: bool,
+    /// Make the target itself what the root directory of the archive was, if that is known and
+    /// everything is restored.
+    pub root: bool,
     /// Whose the files are.
     pub owners: Owners,
     /// Set modification times, and access times where the archive has them.
@@ -64,6 +67,7 @@ impl Default for ExtractOptions {
         ExtractOptions {
             differences: false,
             delete: false,
+            root: false,
             owners: Owners::default(),
             times: true,
             special: true,

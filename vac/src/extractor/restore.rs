@@ -75,10 +75,17 @@ fn run(
         }
         // The workers end when the sender is dropped.
         let team = Team { sender, tally: &tally };
-        let top = Arc::new(OpenDirectory::top(session, file));
+        let node = session.options.root && selection.is_everything() && has_been_there(root);
+        let top = OpenDirectory::top(session, file, node.then(|| root.clone()));
+        let top = Arc::new(top);
         Walker::new(session, selection, &team).walk(root, top, top_fd.as_fd());
     });
     Ok(())
+}
+
+/// Whether the root directory is one that was archived, and not made up to hold several.
+pub(super) fn has_been_there(root: &Node) -> bool {
+    root.metadata().unix.as_ref().is_some_and(|unix| unix.identity.is_some())
 }
 
 /// Jobs that were sent and are not done.

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::links::{Group, group_of};
 use super::ordered::{Visitor, visit};
+use super::restore::has_been_there;
 use super::{ExtractError, ExtractOptions, Limits, Selection, compare, place};
 use crate::format::FileKind;
 use crate::reader::Node;
@@ -79,9 +80,16 @@ pub fn verify(
     let limits: Limits = options.limits;
     let names = vec![HashSet::new()];
     let (groups, taken) = (HashMap::new(), HashMap::new());
-    let open = vec![Some(top)];
     let mut comparison =
-        Comparison { options, selection, open, names, groups, taken, tell, problem };
+        Comparison { options, selection, open: Vec::new(), names, groups, taken, tell, problem };
+    if options.root && selection.is_everything() && has_been_there(root) {
+        let stat = statat(&top, c".", AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(ExtractError::system("look at the directory"))?;
+        for difference in comparison.compare(&top, &c".".to_owned(), &stat, root) {
+            (comparison.tell)(b".", difference);
+        }
+    }
+    comparison.open.push(Some(top));
     visit(root, selection, &limits, &mut comparison)
 }
 

@@ -10,6 +10,7 @@ mod hostile;
 mod medium;
 mod mutated;
 mod program;
+mod root;
 mod round_trip;
 mod support;
 mod target;

@@ -2,7 +2,7 @@
 //! made from this.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
 use vac::extractor::{ExtractOptions, Limits, Owners};
@@ -48,9 +48,11 @@ pub(crate) struct Arguments {
     #[arg(short = 'h', long = "store", value_name = "HOST|DIRECTORY")]
     pub(crate) store: Option<String>,
 
-    /// Restore into DIRECTORY, which is made if there is none
-    #[arg(short = 'C', long, value_name = "DIRECTORY", default_value = ".")]
-    pub(crate) directory: PathBuf,
+    /// Restore into DIRECTORY, which is made if there is none [default: the present one]. If
+    /// everything is restored and the archive is of one directory (as of / or .), DIRECTORY gets
+    /// its owner, permissions and times, too; the present one does only if it is named
+    #[arg(short = 'C', long, value_name = "DIRECTORY")]
+    directory: Option<PathBuf>,
 
     /// Set modification times: always done, the option is the original's
     #[arg(short = 'T', long)]
@@ -178,10 +180,16 @@ pub(crate) enum Generate {
 }
 
 impl Arguments {
+    /// Where to restore.
+    pub(crate) fn target(&self) -> &Path {
+        self.directory.as_deref().unwrap_or(Path::new("."))
+    }
+
     pub(crate) fn options(&self) -> ExtractOptions {
         ExtractOptions {
             differences: self.diff,
             delete: self.delete,
+            root: self.directory.is_some(),
             owners: match self.owners {
                 OwnersOption::Numbers => Owners::Numbers,
                 OwnersOption::Names => Owners::Names,

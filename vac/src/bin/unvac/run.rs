@@ -123,7 +123,7 @@ fn run_on(
     if arguments.verify || arguments.dry_run {
         return compare(arguments, reporter, archive, selection);
     }
-    let (root, target) = (archive.root(), &arguments.directory);
+    let (root, target) = (archive.root(), arguments.target());
     // What is made gets the mode that the archive says.
     let umask = rustix::process::umask(rustix::fs::Mode::empty());
     let cleared_umask = Some(umask.as_raw_mode());
@@ -180,7 +180,7 @@ fn compare(
     };
     let mut problem = |path: &[u8], error: &ExtractError| reporter.problem(path, error);
     let options = arguments.options();
-    let target = &arguments.directory;
+    let target = arguments.target();
     verify(archive.root(), target, selection, &options, &mut tell, &mut problem)
         .map_err(|error| of_target(error, target))?;
     Ok(match reporter.exit_code() {
