@@ -4,11 +4,13 @@
 //! never changes, and is read when it is asked for. Nothing here knows who asks: permissions are
 //! enforced by the kernel (FUSE) or by [`crate::users`] (9P, programs).
 
+pub(crate) mod ahead;
 mod attributes;
 mod catalogue;
 mod entry;
 mod listing;
 mod tree;
+mod visits;
 
 pub use attributes::{Attributes, FileId};
 pub use catalogue::{Catalogue, Dump};

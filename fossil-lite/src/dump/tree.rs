@@ -10,7 +10,8 @@ use venti_proto::{BlockStore, Score};
 
 use super::entry::hash;
 use super::listing::Listings;
-use super::{Attributes, Catalogue, Dump, DumpFile};
+use super::visits::Visits;
+use super::{Attributes, Catalogue, Dump, DumpFile, ahead};
 use crate::FileError;
 use crate::date::DumpName;
 
@@ -22,6 +23,9 @@ const ALONE: &str = "archive";
 
 /// Archives that are kept open.
 const OPEN_ARCHIVES: usize = 256;
+
+/// Archives that are opened at once when a year is listed.
+const ARCHIVES_AT_ONCE: usize = 64;
 
 /// A name in the tree.
 #[derive(Clone)]
@@ -49,6 +53,7 @@ pub struct Tree {
     /// Most recently used last.
     open: Mutex<Vec<(Score, Archive)>>,
     listings: Listings,
+    visits: Visits,
 }
 
 impl Tree {
@@ -59,8 +64,8 @@ impl Tree {
         store: Arc<dyn BlockStore>,
         host: Option<HostName>,
     ) -> Tree {
-        let (open, listings) = (Mutex::default(), Listings::default());
-        Tree { catalogue, store, host, top: None, open, listings }
+        let (open, listings, visits) = Default::default();
+        Tree { catalogue, store, host, top: None, open, listings, visits }
     }
 
     /// One archive, which need not be in any log.
@@ -121,6 +126,7 @@ impl Tree {
             return Ok(archive);
         }
         drop(open);
+        ahead::archives(&*self.store, &[score]);
         let archive = Archive::open(Arc::clone(&self.store), score)?;
         let mut open = self.open.lock();
         if open.len() >= OPEN_ARCHIVES {
@@ -168,10 +174,11 @@ impl Tree {
     /// [`FileError::NotFound`], [`FileError::NotADirectory`], or why it can not be read.
     pub fn lookup(&self, place: &Place, name: &[u8]) -> Result<Place, FileError> {
         match place {
-            Place::File(file) if file.node().is_directory() => match file.node().lookup(name)? {
-                Some(node) => Ok(Place::File(file.child(node))),
-                None => Err(FileError::NotFound),
-            },
+            Place::File(file) if file.node().is_directory() => {
+                self.visits.enter(&*self.store, file);
+                let found = file.node().lookup(name)?;
+                found.map(|node| Place::File(file.child(node))).ok_or(FileError::NotFound)
+            }
             Place::File(_) | Place::Latest(_) => Err(FileError::NotADirectory),
             Place::Top | Place::Host(_) | Place::Year(..) => {
                 let text = std::str::from_utf8(name).map_err(|_| FileError::NotFound)?;
@@ -228,6 +235,9 @@ impl Tree {
     ) -> Result<(), FileError> {
         match place {
             Place::File(file) if file.node().is_directory() => {
+                if position == 0 {
+                    self.visits.enter(&*self.store, file);
+                }
                 let key = file.content_key();
                 return self.listings.list(key, file.node(), position, &mut |node, behind| {
                     take(node.name(), Place::File(file.child(node.clone())), behind)
@@ -241,6 +251,11 @@ impl Tree {
         let names = self.names(place);
         let skipped = usize::try_from(position).unwrap_or(usize::MAX);
         for (at, name) in names.iter().enumerate().skip(skipped) {
+            if let Place::Year(host, year) = place
+                && (at - skipped) % ARCHIVES_AT_ONCE == 0
+            {
+                self.approach(host, *year, &names[at..names.len().min(at + ARCHIVES_AT_ONCE)]);
+            }
             // A dump whose root block is missing: asking for it by name says so.
             let Ok(child) = self.lookup_known(place, name) else { continue };
             if !take(name.as_bytes(), child, at as u64 + 1) {
@@ -248,6 +263,22 @@ impl Tree {
             }
         }
         Ok(())
+    }
+
+    /// Reads what it takes to open these dumps of a year.
+    fn approach(&self, host: &HostName, year: i16, names: &[String]) {
+        let dump = |name: &String| {
+            let name: DumpName = format!("{year:04}/{name}").parse().ok()?;
+            self.catalogue.find(host, name)
+        };
+        let dumps = names.iter().filter_map(dump);
+        let scores: Vec<_> = dumps.map(|dump| dump.record.root.score).collect();
+        ahead::archives(&*self.store, &scores);
+    }
+
+    /// The content of a file is going to be read from its start.
+    pub fn will_read(&self, file: &DumpFile) {
+        self.visits.read(&*self.store, file);
     }
 
     /// The names in a directory that no archive holds.

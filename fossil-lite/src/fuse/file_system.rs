@@ -1,24 +1,20 @@
 //! The requests of the kernel.
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-use fuser::{
-    Errno, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
-    KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
-    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyXattr, Request,
-};
-use parking_lot::Mutex;
 
 use super::attributes::{errno, file_attr, file_type};
 use super::inodes::Inodes;
 use super::read_ahead::ReadAhead;
 use crate::FileError;
 use crate::dump::{Attributes, Place, Tree};
+use fuser::{
+    Errno, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEntry, ReplyOpen, ReplyXattr, Request,
+};
 
 /// What is in a dump never changes.
 const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -31,8 +27,9 @@ const DOTS: u64 = 2;
 pub(super) struct DumpFileSystem {
     tree: Arc<Tree>,
     inodes: Inodes,
-    files: Mutex<HashMap<u64, Arc<Mutex<ReadAhead>>>>,
-    next_handle: AtomicU64,
+    reading: ReadAhead,
+    /// Whether the kernel has to hear that a file may be opened, each time.
+    opens: bool,
 }
 
 /// An entry as the kernel is told of it.
@@ -45,7 +42,7 @@ struct Entry {
 impl DumpFileSystem {
     pub(super) fn new(tree: Arc<Tree>) -> DumpFileSystem {
         let inodes = Inodes::new(tree.root());
-        DumpFileSystem { tree, inodes, files: Mutex::default(), next_handle: AtomicU64::new(1) }
+        DumpFileSystem { tree, inodes, reading: ReadAhead::default(), opens: true }
     }
 
     fn place(&self, inode: INodeNo) -> Result<Place, FileError> {
@@ -81,12 +78,12 @@ impl DumpFileSystem {
         Ok(names)
     }
 
-    fn open_file(&self, inode: INodeNo) -> Result<u64, FileError> {
+    fn read_file(&self, inode: INodeNo, offset: u64, size: u32) -> Result<Vec<u8>, FileError> {
         let Place::File(file) = self.place(inode)? else { return Err(FileError::IsADirectory) };
-        let handle = self.next_handle.fetch_add(1, Ordering::Relaxed);
-        let file = Arc::new(Mutex::new(ReadAhead::new(file.node().clone())));
-        self.files.lock().insert(handle, file);
-        Ok(handle)
+        if offset == 0 {
+            self.tree.will_read(&file);
+        }
+        self.reading.read(inode.0, file.node(), offset, size)
     }
 
     /// The entries of a directory, the dots first.
@@ -133,6 +130,7 @@ impl Filesystem for DumpFileSystem {
             // Whatever this kernel has not, it does without.
             let _ = config.add_capabilities(wanted);
         }
+        self.opens = !config.capabilities().contains(InitFlags::FUSE_NO_OPEN_SUPPORT);
         let most = config.set_max_readahead(4 << 20).err();
         if let Some(most) = most {
             let _ = config.set_max_readahead(most);
@@ -171,45 +169,29 @@ impl Filesystem for DumpFileSystem {
         }
     }
 
-    fn open(&self, _: &Request, inode: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        match self.open_file(inode) {
-            Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::FOPEN_KEEP_CACHE),
-            Err(error) => reply.error(errno(&error)),
+    fn open(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        // Nothing is kept of an open file. A kernel that is told so does not ask again.
+        match self.opens {
+            true => reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE),
+            false => reply.error(Errno::ENOSYS),
         }
     }
 
     fn read(
         &self,
         _: &Request,
-        _: INodeNo,
-        handle: FileHandle,
+        inode: INodeNo,
+        _: FileHandle,
         offset: u64,
         size: u32,
         _: OpenFlags,
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let file = self.files.lock().get(&handle.0).cloned();
-        let Some(file) = file else { return reply.error(Errno::EBADF) };
-        let mut file = file.lock();
-        match file.read(offset, size as usize) {
-            Ok(data) => reply.data(data),
+        match self.read_file(inode, offset, size) {
+            Ok(data) => reply.data(&data),
             Err(error) => reply.error(errno(&error)),
         }
-    }
-
-    fn release(
-        &self,
-        _: &Request,
-        _: INodeNo,
-        handle: FileHandle,
-        _: OpenFlags,
-        _: Option<LockOwner>,
-        _: bool,
-        reply: ReplyEmpty,
-    ) {
-        self.files.lock().remove(&handle.0);
-        reply.ok();
     }
 
     fn opendir(&self, _: &Request, inode: INodeNo, _: OpenFlags, reply: ReplyOpen) {

@@ -4,7 +4,7 @@
 //! the same file below it as then, so what was found there is known. What was found for a whole
 //! dump can be kept ([`super::HistoryCache`]) and is never asked for again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -13,13 +13,12 @@ use venti_proto::Score;
 use venti_proto::roots::{ArchiveName, HostName};
 
 use super::HistoryCache;
-use super::prefetch::prefetch;
 use super::resolve::{resolve, split};
 use crate::FileError;
-use crate::dump::{Dump, DumpFile, Place, Tree};
+use crate::dump::{Dump, DumpFile, Place, Tree, ahead};
 
-/// Dumps whose upper blocks are asked for at once.
-const BATCH: usize = 256;
+/// Dumps that are looked into at once: the directories on the way down have to fit into the cache.
+const BATCH: usize = 128;
 
 /// A file as it was in a dump.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,8 +89,8 @@ pub fn history(
     let mut found: Vec<(Arc<Dump>, Option<Snapshot>)> = Vec::with_capacity(dumps.len());
     let score = |dump: &Arc<Dump>| dump.record.root.score;
     for batch in dumps.rchunks(BATCH) {
-        let unknown = batch.iter().map(score).filter(|score| cache.get(*score).is_none());
-        prefetch(&**tree.store(), &unknown.collect::<Vec<_>>());
+        let unknown = batch.iter().filter(|dump| cache.get(score(dump)).is_none());
+        search.approach(&unknown.collect::<Vec<_>>());
         for dump in batch.iter().rev() {
             let snapshot = match cache.get(score(dump)) {
                 Some(known) => known.clone(),
@@ -123,7 +122,7 @@ fn runs(found: Vec<(Arc<Dump>, Option<Snapshot>)>, path: &[u8]) -> Vec<Version> 
         .filter(|(_, snapshot)| snapshot.is_some())
         .map(|(dump, _)| archive(dump))
         .collect();
-    let having: std::collections::HashSet<_> = having.into_iter().collect();
+    let having: HashSet<_> = having.into_iter().collect();
     let mut versions: Vec<Version> = Vec::new();
     for (dump, snapshot) in found {
         if !having.contains(&archive(&dump)) {
@@ -160,6 +159,32 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// Reads the way down all these dumps, a level of all of them at once, as far as it was not
+    /// seen before.
+    fn approach(&self, dumps: &[&Arc<Dump>]) {
+        let store = &**self.tree.store();
+        let scores: Vec<_> = dumps.iter().map(|dump| dump.record.root.score).collect();
+        ahead::archives(store, &scores);
+        let open = |dump: &&Arc<Dump>| self.tree.open_dump(self.host, dump).ok();
+        let mut level: Vec<DumpFile> = dumps.iter().filter_map(open).collect();
+        for (depth, name) in self.names.iter().enumerate() {
+            let mut met = HashSet::new();
+            level.retain(|at| {
+                let step = (at.content_key(), depth);
+                !self.seen.contains_key(&step) && met.insert(step)
+            });
+            ahead::directories(
+                store,
+                &level.iter().map(|at| at.node().clone()).collect::<Vec<_>>(),
+            );
+            let below = |at: &DumpFile| match self.tree.lookup(&Place::File(at.clone()), name) {
+                Ok(Place::File(child)) if child.node().is_directory() => Some(child),
+                _ => None,
+            };
+            level = level.iter().filter_map(below).collect();
+        }
+    }
+
     fn look(&mut self, dump: &Arc<Dump>) -> Result<Option<Snapshot>, FileError> {
         let root = self.tree.open_dump(self.host, dump)?;
         let mut at = root.clone();

@@ -5,7 +5,6 @@ mod find;
 mod followed;
 mod history;
 mod history_cache;
-mod prefetch;
 mod process;
 mod renames;
 mod resolve;

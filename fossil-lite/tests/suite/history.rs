@@ -16,38 +16,8 @@ use venti_proto::{
     BlockRequest, BlockStore, BlockType, Deliver, HashedBatch, MemoryStore, Presence, StoreError,
 };
 
+use crate::counting::Counting;
 use crate::world::World;
-
-/// Counts calls: each is a round trip to a server.
-pub(crate) struct Counting {
-    store: Arc<MemoryStore>,
-    pub(crate) calls: AtomicU64,
-}
-
-impl Counting {
-    pub(crate) fn new(world: &World) -> Counting {
-        Counting { store: Arc::clone(&world.store), calls: AtomicU64::new(0) }
-    }
-}
-
-impl BlockStore for Counting {
-    fn write(&self, batch: &HashedBatch) -> Result<(), StoreError> {
-        self.store.write(batch)
-    }
-
-    fn read(&self, requests: &[BlockRequest], deliver: &mut Deliver<'_>) {
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        self.store.read(requests, deliver);
-    }
-
-    fn probe(&self, requests: &[BlockRequest]) -> Result<Vec<Presence>, StoreError> {
-        self.store.probe(requests)
-    }
-
-    fn sync(&self) -> Result<(), StoreError> {
-        self.store.sync()
-    }
-}
 
 /// 300 dumps with something new every day elsewhere, and a file three directories deep that
 /// changes every 25 days.
@@ -65,7 +35,7 @@ fn a_history_looks_into_no_directory_twice() {
         let time = date(2004, 1, 1).checked_add(day.days()).unwrap();
         world.dump("moby", &format!("{time}T03:00:00Z"), source.path());
     }
-    let counting = Arc::new(Counting::new(&world));
+    let counting = Counting::of(&world);
     let tree = world.tree_over(Arc::clone(&counting) as _, None);
     tree.catalogue().refresh().unwrap();
     let host: HostName = "moby".parse().unwrap();
@@ -79,7 +49,7 @@ fn a_history_looks_into_no_directory_twice() {
     assert_eq!(sizes, [11, 11, 11, 11, 11, 11, 11, 11, 10, 10, 10, 9]);
     assert_eq!(found.versions[0].oldest.name.to_string(), "2004/1002");
     // The tops of all dumps come in batches; below them only what differs is looked into.
-    let calls = counting.calls.load(Ordering::SeqCst);
+    let calls = counting.calls();
     assert!(calls < 150, "{calls} round trips for 300 dumps with 12 versions");
     cache.save();
 
@@ -88,7 +58,7 @@ fn a_history_looks_into_no_directory_twice() {
     let tree = world.tree_over(Arc::clone(&counting) as _, None);
     let again = history(&tree, &host, &dumps, b"/a/b/c/file", &mut cache).unwrap();
     assert_eq!(again.versions.len(), 12);
-    let more = counting.calls.load(Ordering::SeqCst) - calls;
+    let more = counting.calls() - calls;
     assert!(more <= 6, "{more} round trips");
 }
 

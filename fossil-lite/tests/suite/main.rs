@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod busy_mount;
 #[cfg(test)]
+mod counting;
+#[cfg(test)]
 mod fuse_mount;
 #[cfg(test)]
 mod history;
@@ -22,6 +24,8 @@ mod p9_transcripts;
 mod programs;
 #[cfg(test)]
 mod renames;
+#[cfg(test)]
+mod round_trips;
 #[cfg(test)]
 mod services;
 #[cfg(test)]

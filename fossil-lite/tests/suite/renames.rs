@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use fossil_lite::past::{Asked, followed_history};
 
-use crate::history::Counting;
+use crate::counting::Counting;
 use crate::machine::Machine;
 use crate::world::World;
 
@@ -149,7 +148,7 @@ fn a_renamed_file_is_looked_for_only_where_something_changed() {
     world.dump("moby", "2004-06-01T12:00:00Z", source.path());
     fs::rename(at("3/4/file"), at("17/18/moved")).unwrap();
     world.dump("moby", "2004-06-02T12:00:00Z", source.path());
-    let counting = Arc::new(Counting::new(&world));
+    let counting = Counting::of(&world);
     let tree = world.tree_over(Arc::clone(&counting) as _, None);
     tree.catalogue().refresh().unwrap();
     let host = "moby".parse().unwrap();
@@ -161,12 +160,12 @@ fn a_renamed_file_is_looked_for_only_where_something_changed() {
     assert_eq!(paths, [&b"/17/18/moved"[..], b"/3/4/file"]);
     assert_eq!(found.versions[0].renamed_from.as_deref(), Some(&b"/3/4/file"[..]));
     // Each directory that is read costs two round trips, its entries and its metadata.
-    let calls = counting.calls.load(Ordering::SeqCst);
+    let calls = counting.calls();
     assert!(calls < 120, "{calls} round trips for a file moved among 400 directories");
     // Asked again, a new process needs no block.
     let tree = world.tree_over(Arc::clone(&counting) as _, None);
     let again = followed_history(&Asked { tree: &tree, ..asked }, &dumps, b"/17/18/moved").unwrap();
     assert_eq!(again.versions.len(), 2);
-    let more = counting.calls.load(Ordering::SeqCst) - calls;
+    let more = counting.calls() - calls;
     assert!(more <= 6, "{more} round trips");
 }
