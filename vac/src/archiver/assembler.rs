@@ -8,10 +8,12 @@
 mod checkpoint;
 
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustix::io::Errno;
 use venti_proto::hash_tree::HashTreeWriter;
 use venti_proto::{BlockStore, BlockType, Entry, Root, Score};
 
@@ -23,14 +25,15 @@ use super::error::{ArchiveError, Problem, ProblemKind};
 use super::old::{OldFile, OldReader};
 use super::options::{Options, Trust};
 use super::progress::add;
-use super::reader::{PAUSES, Reader, WholeFile, failure_of};
+use super::reader::{PAUSES, Reader, WholeFile, extended_of, failure_of};
 use super::run::Shared;
+use super::settle::settle;
 use super::sink::Sink;
 use super::streams::{data_tree, directory_writer};
 use super::top::push_top;
 use super::verify::Verifier;
 use crate::format::{DirectoryStreams, DirectoryWriter, FormatError, QidSpace, VacDir, name_order};
-use crate::walk::{Attributes, FileKind, Identity};
+use crate::walk::{Attributes, Directory, FileKind, Identity};
 pub use checkpoint::Checkpoints;
 use checkpoint::Due;
 
@@ -134,7 +137,10 @@ impl<'a> Assembler<'a> {
                 Event::Base(path) => self.path = path,
                 Event::Enter(event) => self.enter(chunk.name(event.name).to_bytes(), *event),
                 Event::Leave => self.leave()?,
-                Event::File(event) => self.file(chunk.name(event.name).to_bytes(), *event)?,
+                Event::File(event) => {
+                    let directory = chunk.directories.get(event.directory).map(Arc::clone);
+                    self.file(chunk.name(event.name), directory.as_deref(), *event)?;
+                }
                 Event::Merged(file) => self.merged(*file)?,
                 Event::Piece(piece) => self.piece(&piece)?,
                 Event::Abandon => {
@@ -194,14 +200,20 @@ impl<'a> Assembler<'a> {
         Ok((entry, streams))
     }
 
-    fn file(&mut self, name: &[u8], mut event: FileEvent) -> Result<(), ArchiveError> {
+    /// `directory` is where the name is looked up, if anything is still to be read.
+    fn file(
+        &mut self,
+        name: &CStr,
+        directory: Option<&Directory>,
+        mut event: FileEvent,
+    ) -> Result<(), ArchiveError> {
         match &event.work {
             Work::Reuse(entry) => {
                 event.result.entry = Some(*entry);
                 self.verify.check(entry)?;
             }
             Work::ReuseContent(entry) => self.verify.check(entry)?,
-            Work::Linked => self.recall_link(&mut event),
+            Work::Linked => self.other_name(name, directory, &mut event)?,
             Work::Pieces(file) => {
                 let file = Arc::clone(file);
                 self.finish_pieces(&file, &mut event)?;
@@ -212,8 +224,9 @@ impl<'a> Assembler<'a> {
             && event.attributes.links > 1
             && !matches!(event.work, Work::Linked | Work::Reuse(_))
         {
-            self.remember_link(&event);
+            self.remember_link(&event, event.attributes.links - 1);
         }
+        let name = name.to_bytes();
         let Some(entry) = event.result.entry.filter(|_| event.result.failure.is_none()) else {
             let failure = event.result.failure.unwrap_or(Failure::Vanished);
             self.report(name, ProblemKind::Failed(failure));
@@ -275,26 +288,45 @@ impl<'a> Assembler<'a> {
         }
     }
 
-    fn recall_link(&mut self, event: &mut FileEvent) {
+    /// One more name of a file: it has what was read under the first one. If nothing could be, for
+    /// that name has gone, the file is read under this one.
+    fn other_name(
+        &mut self,
+        name: &CStr,
+        directory: Option<&Directory>,
+        event: &mut FileEvent,
+    ) -> Result<(), ArchiveError> {
         let identity = event.attributes.identity;
-        let Some(first) = self.linked.get_mut(&identity) else { return };
-        event.attributes = first.attributes;
-        event.result = first.result.clone();
-        // Reported once, under the first name.
-        event.result.extended_errors.clear();
-        first.others -= 1;
-        if first.others == 0 {
-            self.linked.remove(&identity);
+        let first = self.linked.remove(&identity);
+        let others = first.as_ref().map_or(event.attributes.links, |first| first.others);
+        let others = others.saturating_sub(1);
+        if let Some(first) = first.filter(|first| first.result.failure.is_none()) {
+            event.attributes = first.attributes;
+            event.result = first.result.clone();
+            // Reported once, under the first name.
+            event.result.extended_errors.clear();
+            if others > 0 {
+                self.linked.insert(identity, LinkedFile { others, ..first });
+            }
+            return Ok(());
         }
+        let opened = directory.ok_or(Errno::NOENT).and_then(|directory| directory.open_file(name));
+        match opened.and_then(|file| Ok((Attributes::of_open(&file)?, Arc::new(file)))) {
+            Ok((now, file)) if now.kind == FileKind::Regular => {
+                self.read_again(&file, now, event)?;
+            }
+            Ok(_) => event.result.failure = Some(Failure::Vanished),
+            Err(errno) => event.result.failure = Some(failure_of(errno)),
+        }
+        if others > 0 {
+            self.remember_link(event, others);
+        }
+        Ok(())
     }
 
-    fn remember_link(&mut self, event: &FileEvent) {
-        let linked = LinkedFile {
-            attributes: event.attributes,
-            result: event.result.clone(),
-            others: event.attributes.links - 1,
-        };
-        self.linked.insert(event.attributes.identity, linked);
+    fn remember_link(&mut self, event: &FileEvent, others: u32) {
+        let (attributes, result) = (event.attributes, event.result.clone());
+        self.linked.insert(attributes.identity, LinkedFile { attributes, result, others });
     }
 
     fn piece(&mut self, piece: &Piece) -> Result<(), ArchiveError> {
@@ -340,6 +372,8 @@ impl<'a> Assembler<'a> {
         for pause in PAUSES {
             std::thread::sleep(pause);
             self.shared.check()?;
+            settle(&before);
+            extended_of(file, &mut event.result);
             let Assembler { content, tree, sink, .. } = self;
             let read = WholeFile { content, tree, sink }.read(file, before.size)?;
             let outcome = read.and_then(|entry| Ok((entry, Attributes::of_open(file)?)));

@@ -124,7 +124,10 @@ pub(super) struct FileResult {
     /// The stream of the content, unless there was a failure.
     pub(super) entry: Option<Entry>,
     pub(super) extended: Extended,
+    /// What of that could not be read, as long as it is not reported.
     pub(super) extended_errors: Vec<ExtendedError>,
+    /// Whether anything of it could not be read.
+    pub(super) lacks_extended: bool,
     /// The content in the older archive, if only the content tells whether the file changed.
     pub(super) before: Option<Score>,
     /// Parts without space on disk; none if that was not found out.

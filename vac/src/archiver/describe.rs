@@ -111,6 +111,10 @@ impl<'a> Describer<'a> {
         let qid = entry.qid;
         if let Some(unix) = &mut entry.unix {
             unix.torn = result.torn;
+            if result.lacks_extended {
+                // So that the next archive does not take it for complete.
+                unix.changed = None;
+            }
             if attributes.kind == FileKind::Regular {
                 unix.holes = result.holes;
                 let linked = attributes.links > 1;

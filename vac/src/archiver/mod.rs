@@ -22,6 +22,7 @@ mod resume;
 mod run;
 mod scan;
 mod select;
+mod settle;
 mod sink;
 mod sources;
 mod stdin;

@@ -20,6 +20,7 @@ use super::chunk::{
 use super::content::{ContentReader, Leaf, push_block};
 use super::describe::holes_of;
 use super::progress::{Counters, add};
+use super::settle::settle;
 use super::sink::{BATCH_BYTES, Sink, SinkError};
 use super::streams::data_tree;
 use crate::walk::{Attributes, Directory, Extended, FileKind, says_vanished};
@@ -192,11 +193,13 @@ impl<'a> Reader<'a> {
                 return Ok(None);
             }
         };
-        extended_of(&file, &mut event.result);
         let first_leaf = self.leaves.len();
         let mut again = PAUSES.iter();
         loop {
             self.leaves.truncate(first_leaf);
+            settle(&event.attributes);
+            // Not before: a changed attribute changes the file's version, too.
+            extended_of(&file, &mut event.result);
             let read = self.read_once(&file, event.attributes.size)?;
             let now = Attributes::of_open(&file);
             let (content, now) = match read.and_then(|content| Ok((content, now?))) {
@@ -324,12 +327,16 @@ pub(super) fn failure_of(errno: Errno) -> Failure {
     if says_vanished(errno) { Failure::Vanished } else { Failure::Unreadable(errno) }
 }
 
-fn extended_of(file: impl AsFd, result: &mut FileResult) {
+/// Reads what the file has beside its content, in place of what was read before.
+pub(super) fn extended_of(file: impl AsFd, result: &mut FileResult) {
+    result.extended_errors.clear();
     result.extended = Extended::of_open(file, &mut result.extended_errors);
+    result.lacks_extended = !result.extended_errors.is_empty();
 }
 
 fn special(directory: &Directory, name: &CStr, result: &mut FileResult) {
     result.extended = Extended::of_child(directory, name, &mut result.extended_errors);
+    result.lacks_extended = !result.extended_errors.is_empty();
 }
 
 /// What the original stores as the content of a device: a letter, then minor and major number.

@@ -8,11 +8,17 @@ use rustix::io::Errno;
 /// Holes that are written down at the most: a file with more keeps them as zeros only.
 const MOST_HOLES: usize = 4096;
 
-/// The first byte at or behind `offset` that has space on disk; `None` if there is none, or if
-/// the system can not tell. Reading with `pread` is not disturbed.
-#[must_use]
-pub fn find_data(file: impl AsFd, offset: u64) -> Option<u64> {
-    seek(file, SeekFrom::Data(offset)).ok()
+/// The first byte at or behind `offset` that has space on disk; `None` if there is none. Reading
+/// with `pread` is not disturbed.
+///
+/// # Errors
+/// What the system says if it can not tell: then there may be data anywhere.
+pub fn find_data(file: impl AsFd, offset: u64) -> Result<Option<u64>, Errno> {
+    match seek(file, SeekFrom::Data(offset)) {
+        Ok(data) => Ok(Some(data)),
+        Err(Errno::NXIO) => Ok(None),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Offset and length of every hole of a file of `size` bytes. `None` if the system can not tell,
@@ -22,11 +28,7 @@ pub fn holes(file: impl AsFd, size: u64) -> Option<Vec<(u64, u64)>> {
     let mut found = Vec::new();
     let mut offset = 0;
     while offset < size {
-        let data = match seek(&file, SeekFrom::Data(offset)) {
-            Ok(data) => data.min(size),
-            Err(Errno::NXIO) => size,
-            Err(_) => return None,
-        };
+        let data = find_data(&file, offset).ok()?.map_or(size, |data| data.min(size));
         if data > offset {
             if found.len() == MOST_HOLES {
                 return None;
@@ -59,7 +61,9 @@ mod tests {
         assert_eq!(found.len(), 2, "{found:?}");
         assert_eq!(found[0].0, 0);
         assert_eq!(found[1].0 + found[1].1, 3 << 20);
-        assert!(find_data(&file, 0).is_some_and(|data| data <= 1 << 20));
-        assert_eq!(find_data(&file, 2 << 20), None);
+        assert!(find_data(&file, 0).unwrap().is_some_and(|data| data <= 1 << 20));
+        assert_eq!(find_data(&file, 2 << 20), Ok(None));
+        let (pipe, _other) = rustix::pipe::pipe().unwrap();
+        assert_eq!(find_data(&pipe, 0), Err(Errno::SPIPE));
     }
 }

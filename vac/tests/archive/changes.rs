@@ -229,3 +229,38 @@ fn an_interrupted_run_is_gone_on_from() {
         assert_eq!(bench.archive().root, whole.root);
     }
 }
+
+/// Removes a file as soon as the walk has met it.
+struct Remove(std::path::PathBuf);
+
+impl Observer for Remove {
+    fn problem(&self, _: &Problem) {}
+
+    fn file(&self, path: &[u8], _: Change) {
+        if path == self.0.as_os_str().as_encoded_bytes() {
+            std::fs::remove_file(&self.0).unwrap();
+        }
+    }
+}
+
+#[test]
+fn another_name_is_read_when_the_first_one_has_gone() {
+    for size in [10, 3_000_000] {
+        let bench = Bench::new();
+        let first = bench.write("a", noise(size, 1));
+        for name in ["b", "sub/c"] {
+            bench.write("sub/x", "");
+            std::fs::hard_link(&first, bench.path(name)).unwrap();
+        }
+        let sources = vec![Source::Path(bench.path(""))];
+        let observer = Arc::new(Remove(first));
+        let outcome =
+            archive(&*bench.store, sources, &bench.options, &Arc::default(), observer).unwrap();
+        assert!(outcome.incomplete, "a is gone");
+        let tree = bench.tree_of(outcome.root);
+        assert!(!tree.contains_key("/a"));
+        for name in ["/b", "/sub/c"] {
+            assert!(tree[name].content == noise(size, 1), "{name}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
 mod checkpoint;
+mod honest;
 mod snapshot;
 
 use std::path::{Path, PathBuf};

@@ -21,7 +21,8 @@ impl<'a> Scanner<'a> {
     ) {
         let needs_reader = !matches!(work, Work::Reuse(_) | Work::Linked | Work::Pieces(_));
         self.chunk.needs_reading |= needs_reader;
-        let directory = if needs_reader { self.chunk.keep_directory(directory) } else { 0 };
+        let looked_up = needs_reader || matches!(work, Work::Linked);
+        let directory = if looked_up { self.chunk.keep_directory(directory) } else { 0 };
         let name = self.chunk.keep_name(name);
         let event = FileEvent { name, directory, attributes, work, change, result };
         self.chunk.events.push(Event::File(Box::new(event)));

@@ -15,10 +15,11 @@ use super::super::describe::holes_of;
 use super::super::error::ArchiveError;
 use super::super::old::OldFile;
 use super::super::options::Trust;
-use super::super::reader::failure_of;
+use super::super::reader::{extended_of, failure_of};
+use super::super::settle::settle;
 use super::super::sources::StoredStream;
 use super::Scanner;
-use crate::walk::{Attributes, Directory, Extended, FileKind, find_data};
+use crate::walk::{Attributes, Directory, FileKind, find_data};
 
 impl Scanner<'_> {
     /// A stream that was stored before the walk.
@@ -125,8 +126,9 @@ impl Scanner<'_> {
                 return Ok(());
             }
         };
+        settle(&attributes);
         self.pieces(&file, &attributes)?;
-        result.extended = Extended::of_open(&file, &mut result.extended_errors);
+        extended_of(&file, &mut result);
         result.holes = holes_of(&file, &attributes);
         self.file_event(directory, name, attributes, Work::Pieces(file), change, result);
         Ok(())
@@ -143,7 +145,9 @@ impl Scanner<'_> {
         let mut offset = 0;
         while offset < attributes.size {
             if attributes.may_have_holes() {
-                let data = find_data(file, offset).unwrap_or(attributes.size);
+                // Where the system can not tell, there may be data: it is read.
+                let data =
+                    find_data(file, offset).map_or(offset, |data| data.unwrap_or(attributes.size));
                 let blocks = data.saturating_sub(offset) / block_size;
                 if blocks > 0 {
                     self.chunk.events.push(Event::Hole(blocks));
