@@ -69,6 +69,17 @@ impl FileSystemNumbers {
         known.first.get_or_insert(number);
     }
 
+    /// Gives the file system that `copy` is on the number of the one that `original` is on: a
+    /// snapshot is archived as what it was taken of.
+    pub(super) fn stands_for(&self, copy: DeviceNumber, original: &Directory) {
+        let Ok(attributes) = Attributes::of_open(original) else { return };
+        self.learn(attributes.identity.device, original);
+        let mut known = self.known.lock();
+        if let Some(number) = known.by_device.get(&attributes.identity.device).copied() {
+            known.by_device.insert(copy, number);
+        }
+    }
+
     /// The number of a file system and of a file in the archive, from its inode.
     fn identify(&self, attributes: &Attributes) -> (u64, u64) {
         let identity = attributes.identity;

@@ -21,6 +21,7 @@ use super::scan::{Channels, Scanner};
 use super::sink::Sink;
 use super::sources::{SourcePath, StoredStream, top_of};
 use super::stdin::StoreStream;
+use crate::walk::{Attributes, Directory};
 
 /// Chunks that go round, for every reader: enough that none waits for another.
 const CHUNKS_PER_READER: usize = 6;
@@ -178,6 +179,23 @@ fn store_streams(
     Ok(Prepared { paths, streams })
 }
 
+/// Files in a snapshot have the identity of those that it was taken of.
+fn identify_snapshot(path: &SourcePath, numbers: &FileSystemNumbers) {
+    let Some((copy, _)) = directory_of(&path.real) else { return };
+    let Some((_, original)) = directory_of(&path.shown) else { return };
+    numbers.stands_for(copy.identity.device, &original);
+}
+
+/// The directory that a path is or is in, if it can be looked at.
+fn directory_of(path: &std::path::Path) -> Option<(Attributes, Directory)> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    [path, parent.unwrap_or(".".as_ref())].into_iter().find_map(|path| {
+        let path = CString::new(path.as_os_str().as_encoded_bytes()).ok()?;
+        let directory = Directory::open_path(&path).ok()?;
+        Some((Attributes::of_open(&directory).ok()?, directory))
+    })
+}
+
 /// The older archive, if there is one that can be read.
 fn open_old<'a>(
     store: &'a dyn BlockStore,
@@ -200,6 +218,9 @@ fn run(
     let pace = Pace::new(options.upload_rate);
     let top = top_of(&prepared.paths, &prepared.streams)?;
     let numbers = FileSystemNumbers::default();
+    prepared.paths.iter().filter(|path| path.real != path.shown).for_each(|path| {
+        identify_snapshot(path, &numbers);
+    });
     let old = open_old(store, options)?;
     let chunks = options.readers.max(1) * CHUNKS_PER_READER;
     let (give_back, free) = bounded(chunks);

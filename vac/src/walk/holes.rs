@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(found[1].0 + found[1].1, 3 << 20);
         assert!(find_data(&file, 0).unwrap().is_some_and(|data| data <= 1 << 20));
         assert_eq!(find_data(&file, 2 << 20), Ok(None));
-        let (pipe, _other) = rustix::pipe::pipe().unwrap();
+        let (pipe, _other) = std::io::pipe().unwrap();
         assert_eq!(find_data(&pipe, 0), Err(Errno::SPIPE));
     }
 }

@@ -230,6 +230,21 @@ fn an_interrupted_run_is_gone_on_from() {
     }
 }
 
+#[test]
+fn what_the_store_has_under_another_name_is_not_sent() {
+    let mut bench = Bench::new();
+    bench.options.probe = true;
+    for number in 0..30 {
+        bench.write(&format!("a/{number:02}"), noise(300_000, number));
+    }
+    let first = bench.archive();
+    assert!(first.counts.bytes_sent > 9_000_000);
+    std::fs::rename(bench.path("a"), bench.path("b")).unwrap();
+    let again = bench.archive();
+    assert_eq!(again.counts.bytes_read, 9_000_000);
+    assert!(again.counts.bytes_sent < 100_000, "{:?}", again.counts);
+}
+
 /// Removes a file as soon as the walk has met it.
 struct Remove(std::path::PathBuf);
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -63,10 +64,14 @@ impl Btrfs {
 
     /// Restores an archive, and returns the directory.
     fn restore(&self, score: &str) -> PathBuf {
+        self.restore_from("store", score)
+    }
+
+    fn restore_from(&self, store: &str, score: &str) -> PathBuf {
         let target = self.0.path("restored");
         let _ = fs::remove_dir_all(&target);
         let mut command = Command::new(env!("CARGO_BIN_EXE_unvac"));
-        command.args(["-h", self.0.path("store").to_str().unwrap(), "-C"]).arg(&target);
+        command.args(["-h", self.0.path(store).to_str().unwrap(), "-C"]).arg(&target);
         let output = command.arg(score).output().unwrap();
         assert!(output.status.success(), "{}", errors(&output));
         target
@@ -121,24 +126,64 @@ fn the_archive_is_of_the_instant_of_the_snapshot() {
 }
 
 #[test]
-fn a_snapshot_that_a_crash_left_is_removed_by_the_next_run() {
+fn a_run_that_is_killed_leaves_no_snapshot() {
     let Some(btrfs) = Btrfs::new() else { return };
     let mut crashed = btrfs.start("disk/home");
     crashed.kill().unwrap();
     crashed.wait().unwrap();
-    assert_eq!(btrfs.containers().len(), 1);
+    while !btrfs.containers().is_empty() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_snapshot_that_a_crash_left_is_removed_by_the_next_run() {
+    let Some(btrfs) = Btrfs::new() else { return };
+    let left = btrfs.0.path("disk/home/.vac-snapshot-1-0");
+    fs::DirBuilder::new().mode(0o700).create(&left).unwrap();
+    btrfs.subvolume("home/.vac-snapshot-1-0/home");
+    let mut never = btrfs.0.command(&["-h", "./other", "--snapshot", "never", "disk/home"]);
+    let output = never.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    let restored = btrfs.restore_from("other", &score(&output));
+    assert_eq!(names(&restored.join("home")), ["user"], "what was left is not archived");
     // One that is in use stays, and what only looks like one.
     let mut running = btrfs.start("disk/home");
     assert_eq!(btrfs.containers().len(), 1, "the one of the run that goes on");
     fs::write(btrfs.0.path("disk/home/.vac-snapshot-notes"), "mine").unwrap();
-    let mut other = btrfs.0.command(&["-h", "./other", "--snapshot", "auto", "disk/home/user"]);
+    let mut other = btrfs.0.command(&["-h", "./other", "--snapshot", "auto", "disk/home"]);
     let output = other.output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    let restored = btrfs.restore_from("other", &score(&output));
+    assert_eq!(names(&restored.join("home")), [".vac-snapshot-notes", "user"]);
     assert_eq!(btrfs.containers().len(), 2);
     drop(running.stdin.take());
     assert!(running.wait().unwrap().success());
     let left = btrfs.containers();
     assert_eq!(left, [btrfs.0.path("disk/home/.vac-snapshot-notes")]);
+}
+
+#[test]
+fn every_snapshot_of_the_same_files_is_the_same_archive() {
+    let Some(btrfs) = Btrfs::new() else { return };
+    let archive = |usage| {
+        let output = btrfs.0.vac(&["--no-cache", "--snapshot", usage, "disk/home/user"]);
+        assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+        score(&output)
+    };
+    let first = archive("require");
+    assert_eq!(archive("require"), first);
+    assert_eq!(archive("never"), first, "as if there had been none");
+}
+
+#[test]
+fn a_subvolume_beside_what_is_archived_is_not_missed() {
+    let Some(btrfs) = Btrfs::new() else { return };
+    btrfs.subvolume("home/beside");
+    let output = btrfs.0.vac(&["--snapshot", "require", "disk/home/user"]);
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    let output = btrfs.0.vac(&["--snapshot", "require", "disk/home"]);
+    assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
 }
 
 #[test]

@@ -150,9 +150,14 @@ pub(crate) struct Arguments {
     pub(crate) post: Option<OsString>,
 
     /// Archive a Btrfs subvolume as it was at one instant, by a snapshot that is removed again:
-    /// where the superuser can, never, or not at all without one
+    /// where the superuser can, never, or not at all without one. What is called
+    /// .vac-snapshot-NUMBER-NUMBER is never archived
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = SnapshotUse::Auto)]
     pub(crate) snapshot: SnapshotUse,
+
+    /// Wait for the end of standard input, then remove a snapshot
+    #[arg(long, value_name = "DIRECTORY", hide = true, exclusive = true)]
+    pub(crate) keep_snapshot: Option<PathBuf>,
 
     /// Send at most RATE bytes a second
     #[arg(long, value_name = "RATE", value_parser = parse_size)]
@@ -171,9 +176,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) readers: Option<u8>,
 
-    /// Ask the server what it has before sending
+    /// Send blocks without asking the server first whether it has them
     #[arg(long)]
-    pub(crate) probe: bool,
+    pub(crate) no_probe: bool,
 
     /// Keep how far the archive is after SIZE bytes read, and every two minutes: a run that is
     /// killed is gone on with by the next one, which reads only what is missing

@@ -25,6 +25,9 @@ fn main() -> ExitCode {
     if let Some(arguments::Task::Selftest { directory }) = &arguments.task {
         return ExitCode::from(selftest::selftest(directory));
     }
+    if let Some(container) = &arguments.keep_snapshot {
+        return ExitCode::from(snapshot::keeper::keep(container));
+    }
     ExitCode::from(run::run(&arguments))
 }
 

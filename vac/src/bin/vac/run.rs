@@ -24,7 +24,7 @@ use crate::memory::Memory;
 use crate::recording::Recording;
 use crate::report::{Reporter, Style};
 use crate::snapshot::{Snapshots, Wanted};
-use crate::{hooks, score_file, streams};
+use crate::{hooks, score_file, snapshot, streams};
 
 pub(crate) const FAILED: u8 = 1;
 const USAGE: u8 = 2;
@@ -99,15 +99,13 @@ fn prepare_and_archive(
     options.exclusions.file_systems = file_systems_of(arguments);
     let mut snapshots = Snapshots::default();
     let sources = sources_of(arguments, &options, &mut snapshots, reporter)?;
-    for name in snapshots.names() {
-        options.exclusions.patterns.exclude_glob(name).context("--snapshot")?;
-    }
+    options.exclusions.patterns.exclude_glob(snapshot::NAMES).context("--snapshot")?;
     let store = open_store(arguments, reporter)?;
     if let Some(directory) = store.directory() {
         options.exclusions.directories.push(directory);
         options.exclusions.directories.extend(snapshots.twins(directory));
     }
-    options.probe &= store.directory().is_none();
+    options.probe = !arguments.no_probe && store.directory().is_none();
     let trust = if arguments.quick { Trust::Attributes } else { Trust::Nothing };
     let recording = Recording::new(arguments)?;
     if let Some(old) = &arguments.diff {
@@ -289,7 +287,6 @@ fn options_of(arguments: &Arguments) -> Result<Options, Failure> {
     options.merge = arguments.merge;
     options.access_times = arguments.atime;
     options.upload_rate = arguments.limit_upload;
-    options.probe = arguments.probe || arguments.diff.is_some() && !arguments.quick;
     if let Some(readers) = arguments.readers {
         options.readers = readers.into();
     }

@@ -1,9 +1,12 @@
 //! Archives a Btrfs subvolume as it was at one instant (`--snapshot`).
 //!
 //! The snapshot lies in a directory `.vac-snapshot-PID-N` at the top of its subvolume, which only
-//! the superuser can enter, and which is locked for as long as the program lives. Whoever comes
-//! next removes those that nobody holds: they are of a run that crashed. Finding them and making
-//! one's own are one step under a lock of the top of the subvolume.
+//! the superuser can enter, and which is locked for as long as the program lives. A [`keeper`]
+//! removes it when the program dies; if the whole machine does, whoever comes next removes what
+//! nobody holds. Finding those and making one's own are one step under a lock of the top of the
+//! subvolume.
+
+pub(crate) mod keeper;
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
@@ -21,6 +24,7 @@ use vac::archiver::Source;
 use vac::walk::{Attributes, FileSystems, Identity};
 
 use crate::arguments::SnapshotUse;
+use keeper::Keeper;
 
 /// `BTRFS_SUPER_MAGIC` of linux/magic.h.
 const BTRFS_MAGIC: u32 = 0x9123_683e;
@@ -28,6 +32,8 @@ const BTRFS_MAGIC: u32 = 0x9123_683e;
 const SUBVOLUME_INODE: u64 = 256;
 /// Directories with snapshots start so.
 const PREFIX: &str = ".vac-snapshot-";
+/// What is never archived: snapshots of this run, of others, and what a crash has left of them.
+pub(crate) const NAMES: &str = ".vac-snapshot-[0-9]*-[0-9]*";
 
 /// The snapshots of this run. Dropped, they are removed.
 #[derive(Default)]
@@ -52,6 +58,8 @@ struct Snapshot {
     copy: PathBuf,
     /// Locked.
     _container: File,
+    /// Dropped last, when the lock is let go.
+    _keeper: Keeper,
     removed: bool,
 }
 
@@ -114,6 +122,9 @@ impl Snapshots {
         {
             bail!("{} is mounted there and would be missed", String::from_utf8_lossy(&below.at));
         }
+        if let Some(nested) = subvolume_below(place)? {
+            bail!("the subvolume {} is below it and would be missed", nested.display());
+        }
         let known = self.0.iter().position(|snapshot| snapshot.root == place.root);
         let position = match known {
             Some(position) => position,
@@ -124,11 +135,6 @@ impl Snapshots {
         };
         let snapshot = self.0.get(position).context("no snapshot")?;
         Ok(snapshot.copy.join(place.whole.strip_prefix(&place.root)?))
-    }
-
-    /// Names that are in the snapshots only because of them.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter_map(|snapshot| snapshot.container.file_name()?.to_str())
     }
 
     /// What this directory is in the snapshots.
@@ -157,20 +163,16 @@ impl Snapshot {
         flock(&directory, FlockOperation::LockExclusive)?;
         let restore_times = keep_times(&directory)?;
         remove_stale(root)?;
-        let nested =
-            btrfs([OsStr::new("subvolume"), "list".as_ref(), "-o".as_ref(), root.as_ref()])?;
-        if let Some(name) = nested.lines().find(|line| !line.contains(PREFIX)) {
-            let name = name.rsplit(' ').next().unwrap_or(name);
-            bail!("the subvolume {name} is below {} and would be missed", root.display());
-        }
         let (path, container) = make_container(root)?;
         flock(&container, FlockOperation::NonBlockingLockExclusive)?;
+        let keeper = Keeper::start(&path)?;
         let copy = path.join(root.file_name().unwrap_or("root".as_ref()));
         let snapshot = Snapshot {
             root: root.to_owned(),
             container: path,
             copy,
             _container: container,
+            _keeper: keeper,
             removed: false,
         };
         restore_times()?;
@@ -268,6 +270,25 @@ fn btrfs<const N: usize>(arguments: [&OsStr; N]) -> anyhow::Result<String> {
         bail!("btrfs {}: {}", arguments.map(OsStr::to_string_lossy).join(" "), said.trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// A subvolume below the path: a snapshot of the one that it is in has nothing of that.
+fn subvolume_below(place: &Place) -> anyhow::Result<Option<PathBuf>> {
+    let list = |options: &str| {
+        let root = place.root.as_ref();
+        btrfs([OsStr::new("subvolume"), "list".as_ref(), options.as_ref(), root])
+    };
+    // Names are those from the top of the file system, also where another part of it is mounted.
+    let own = btrfs([OsStr::new("subvolume"), "show".as_ref(), place.root.as_ref()])?;
+    let own = own.lines().next().unwrap_or_default().trim().trim_start_matches('/').to_owned();
+    let found = list("-o")?;
+    let mut below = found.lines().filter_map(|line| {
+        let (_, name) = line.split_once(" path ")?;
+        let name = Path::new(name).strip_prefix(&own).ok()?;
+        Some(place.root.join(name))
+    });
+    let is_ours = |path: &PathBuf| path.to_string_lossy().contains(PREFIX);
+    Ok(below.find(|path| path.starts_with(&place.whole) && !is_ours(path)))
 }
 
 /// Where a path is, if it is in a Btrfs subvolume of which the top can be reached. Whatever can
