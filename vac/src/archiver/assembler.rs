@@ -107,7 +107,7 @@ impl<'a> Assembler<'a> {
         old: Option<&'a OldReader<'a>>,
         readers: &'a [Mutex<Reader<'a>>],
     ) -> Assembler<'a> {
-        let is_hint = options.old.is_some_and(|old| old.trust == Trust::Hint);
+        let is_trusted = options.old.is_some_and(|old| old.trust != Trust::Nothing);
         Assembler {
             sink,
             shared,
@@ -123,7 +123,7 @@ impl<'a> Assembler<'a> {
             path: Vec::new(),
             top: None,
             largest_qid: 0,
-            verify: Verifier::new(store, is_hint),
+            verify: Verifier::new(store, is_trusted),
             store,
             readers,
             due: options.checkpoints.map(Due::new),

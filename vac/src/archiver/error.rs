@@ -73,7 +73,7 @@ pub enum ArchiveError {
         /// so that it costs little more than the walk to come to where this one was.
         resume: Score,
     },
-    /// Blocks that an older archive of [`super::Trust::Hint`] leads to are not there.
+    /// Blocks that an older archive leads to, and that were to be taken from it, are not there.
     #[error("the store lost blocks that it had")]
     StaleHint,
     /// The caller asked to stop, or a thread of the archiver ended early.

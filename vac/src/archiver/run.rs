@@ -13,7 +13,7 @@ use super::chunk::{Change, Chunk};
 use super::describe::FileSystemNumbers;
 use super::error::{ArchiveError, Problem, ProblemKind};
 use super::old::OldReader;
-use super::options::{BLOCK_SIZES, Options, Source, Trust};
+use super::options::{BLOCK_SIZES, OldArchive, Options, Source, Trust};
 use super::pace::Pace;
 use super::progress::{Counts, Progress, add};
 use super::reader::Reader;
@@ -137,7 +137,13 @@ pub fn archive(
         progress.counters.reset();
         *shared.lost.lock() = false;
         shared.failed.store(false, Ordering::Relaxed);
-        let options = Options { old: None, ..options.clone() };
+        let detail = "blocks of it are not in the store any more: everything is read again";
+        let kind = ProblemKind::OldDamaged(detail.to_owned());
+        shared.observer.problem(&Problem { path: Vec::new(), kind });
+        // What was only a hint leaves no trace; else it is what the new archive follows.
+        let old = options.old.filter(|old| old.trust != Trust::Hint);
+        let old = old.map(|old| OldArchive { trust: Trust::Nothing, ..old });
+        let options = Options { old, ..options.clone() };
         finished = run(store, &prepared, &options, &shared);
     }
     let root = finished?.root;

@@ -1,9 +1,10 @@
 //! Asks the store whether it still has the content that is taken over from an older archive.
 //!
-//! Only the block at the top of each file is asked for: a store that lost blocks has lost some
-//! of those, too, and where it lost others reading the file says so.
+//! What is asked for is the block at the top of each file, and of a large file all of its pointer
+//! blocks: they lie among its data, one for every few megabytes. A store that lost a part of its
+//! log has lost some of these, too. Where it lost a single block, reading the file says so.
 
-use venti_proto::{BlockRequest, BlockStore, Entry, Presence, Score};
+use venti_proto::{BlockRequest, BlockStore, BlockType, Entry, Presence, Score, StoreError};
 
 use super::error::ArchiveError;
 
@@ -22,16 +23,48 @@ impl<'a> Verifier<'a> {
         Verifier { store, wanted, requests: Vec::new() }
     }
 
-    /// Asks for the block at the top of a stream, soon.
+    /// Asks for the block at the top of a stream and for its pointer blocks, soon.
     ///
     /// # Errors
     /// [`ArchiveError::StaleHint`] if a block is not there, [`ArchiveError::Store`].
     pub(super) fn check(&mut self, entry: &Entry) -> Result<(), ArchiveError> {
-        let Some(block_type) = entry.top_type() else { return Ok(()) };
-        if !self.wanted || entry.score == Score::ZERO {
+        let Some(top_type) = entry.top_type() else { return Ok(()) };
+        if !self.wanted {
             return Ok(());
         }
-        self.requests.push(BlockRequest { score: entry.score, block_type });
+        self.ask(entry.score, top_type)?;
+        let mut pointers = vec![(entry.depth, entry.score)];
+        while let Some((depth, score)) = pointers.pop() {
+            // What is below depth 1 is data.
+            let Some(type_below) = depth.checked_sub(2).and_then(BlockType::pointer) else {
+                continue;
+            };
+            for child in self.children(score, depth)? {
+                self.ask(child, type_below)?;
+                pointers.push((depth - 1, child));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what a pointer block points to that is so far above the data.
+    fn children(&self, score: Score, depth: u8) -> Result<Vec<Score>, ArchiveError> {
+        let block_type = depth.checked_sub(1).and_then(BlockType::pointer);
+        let Some(block_type) = block_type.filter(|_| score != Score::ZERO) else {
+            return Ok(Vec::new());
+        };
+        let block = self.store.read_block(score, block_type).map_err(|error| match error {
+            StoreError::NotFound { .. } | StoreError::Damaged { .. } => ArchiveError::StaleHint,
+            error => ArchiveError::Store(error),
+        })?;
+        Ok(block.as_chunks().0.iter().copied().map(Score::from_bytes).collect())
+    }
+
+    fn ask(&mut self, score: Score, block_type: BlockType) -> Result<(), ArchiveError> {
+        if score == Score::ZERO {
+            return Ok(());
+        }
+        self.requests.push(BlockRequest { score, block_type });
         if self.requests.len() < AT_ONCE { Ok(()) } else { self.finish() }
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use vac::archiver::{
     ArchiveError, Change, Observer, OldArchive, Problem, Progress, Source, Trust, archive,
 };
-use venti_proto::{BlockRequest, Score};
+use venti_proto::{BlockRequest, BlockStore, BlockType, Score};
 
 use crate::support::{Bench, assert_same, noise};
 
@@ -159,17 +159,34 @@ fn a_hint_changes_nothing_but_time() {
 #[test]
 fn a_store_that_lost_blocks_gets_them_again() {
     let mut bench = bench_with_files();
+    // Small blocks make a high tree of the large file.
+    bench.options.block_size = 512;
     let first = bench.archive();
     let tree = bench.tree_of(first.root);
-    for path in ["/large", "/d3/f101"] {
+    let large = tree["/large"].entry;
+    assert_eq!(large.depth, 3);
+    let top = |path: &str| {
         let entry = tree[path].entry;
-        let lost = BlockRequest { score: entry.score, block_type: entry.top_type().unwrap() };
-        assert!(bench.store.forget(&lost));
-        bench.options.old = Some(OldArchive { root: first.root, trust: Trust::Hint });
-        let again = bench.archive();
-        assert_eq!(again.root, first.root);
-        assert_eq!(again.counts.files_new, 201, "everything was read again");
-        assert_same(&bench.tree_of(again.root), &tree);
+        BlockRequest { score: entry.score, block_type: entry.top_type().unwrap() }
+    };
+    let pointers = |above: &BlockRequest, level| {
+        let block = bench.store.read_block(above.score, above.block_type).unwrap();
+        let score = Score::from_bytes(*block.as_chunks().0.last().unwrap());
+        BlockRequest { score, block_type: BlockType::pointer(level).unwrap() }
+    };
+    let middle = pointers(&top("/large"), 1);
+    let lowest = pointers(&middle, 0);
+    for lost in [top("/large"), top("/d3/f101"), middle, lowest] {
+        for trust in [Trust::Hint, Trust::Attributes] {
+            assert!(bench.store.forget(&lost));
+            bench.options.old = Some(OldArchive { root: first.root, trust });
+            let (again, problems) = bench.try_archive();
+            let again = again.unwrap();
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert_eq!(again.root, first.root);
+            assert!(again.counts.bytes_read > 3_000_000, "everything was read again");
+            assert_same(&bench.tree_of(again.root), &tree);
+        }
     }
 }
 
