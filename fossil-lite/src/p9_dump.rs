@@ -62,9 +62,12 @@ impl DumpFor {
     }
 
     fn stat_of(&self, place: &Place, alias: Option<&str>) -> Result<Stat, FileError> {
-        let attributes = self.tree.attributes(place)?;
+        Ok(self.stat_with(place, alias, &self.tree.attributes(place)?))
+    }
+
+    fn stat_with(&self, place: &Place, alias: Option<&str>, attributes: &Attributes) -> Stat {
         let name = alias.map_or_else(|| escape(&self.tree.name(place)), str::to_owned);
-        Ok(stat(&attributes, name))
+        stat(attributes, name)
     }
 }
 
@@ -90,9 +93,9 @@ impl FileSystem for DumpFor {
             }
         };
         // There are no symbolic links in 9P: this name is the dump itself.
-        if let Place::Latest(host) = &place {
-            place = Place::File(self.tree.latest(host)?);
-            alias = std::str::from_utf8(LATEST).ok();
+        if let Place::Latest(host, dump) = &place {
+            place = Place::File(self.tree.open_dump(host, dump)?);
+            alias = Some(LATEST);
         }
         let qid = qid(&self.tree.attributes(&place)?);
         Ok((Node { place, user: Arc::clone(&from.user), alias }, qid))
@@ -121,18 +124,15 @@ impl FileSystem for DumpFor {
         position: u64,
         take: &mut dyn FnMut(Stat, u64) -> bool,
     ) -> Result<(), FileError> {
-        self.tree.list(&node.place, position, &mut |name, place, behind| {
-            let (place, alias) = match &place {
-                Place::Latest(host) => match self.tree.latest(host) {
-                    Ok(dump) => (Place::File(dump), std::str::from_utf8(name).ok()),
-                    Err(_) => return true,
-                },
-                _ => (place, None),
+        self.tree.list(&node.place, position, &mut |_, place, behind| {
+            let (place, alias) = match place {
+                Place::Latest(host, dump) => (Place::Dump(host, dump), Some(LATEST)),
+                place => (place, None),
             };
-            match self.stat_of(&place, alias) {
-                Ok(stat) => take(stat, behind),
-                Err(_) => true,
-            }
+            // A name has its place in a directory even if nothing else of it can be read.
+            let stat = self.stat_of(&place, alias);
+            let listed = |_| self.stat_with(&place, alias, &self.tree.listed(&place));
+            take(stat.unwrap_or_else(listed), behind)
         })
     }
 

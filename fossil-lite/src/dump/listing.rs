@@ -3,6 +3,12 @@
 //! An archive's directory can only be read from its start. A reader that stops comes back for
 //! more soon, so the scan is kept under the position where it stopped. Whoever comes back to
 //! another position waits for a new scan to get there.
+//!
+//! What can not be read does not hide the rest: everything else is listed first, and then it is an
+//! error. The positions behind the first gap are others than those of a whole list. So a reader
+//! who comes back there is told in the end, whatever became of the scan and of the store since;
+//! and the kernel, which goes on with a list that it keeps where the positions join, never joins
+//! a list with a gap to one without.
 
 use std::collections::VecDeque;
 
@@ -15,6 +21,9 @@ use crate::FileError;
 /// Scans that are kept at once; each holds up to one batch of names.
 const KEPT: usize = 64;
 
+/// Set in the positions behind something that could not be read.
+const GAP: u64 = 1 << 62;
+
 /// Which directory: both of its streams, and their sizes.
 type Key = (Score, Score, u64);
 
@@ -26,18 +35,22 @@ pub(super) struct Listings {
 
 struct Listing {
     key: Key,
-    /// How many names were taken.
-    position: u64,
+    /// How many children were passed by.
+    passed: u64,
+    /// What could not be read among them first.
+    failed: Option<FileError>,
     scan: DirectoryScan,
     more: bool,
     /// Read and not taken, the next one last.
-    ready: Vec<Child>,
+    ready: Vec<Result<Node, FileError>>,
 }
 
 impl Listings {
     /// Gives the children from `position` on to `take` with the position behind each, until it
-    /// says no. Names that no file can have are left out, and so is what can not be read: asking
-    /// for it by name says why.
+    /// says no.
+    ///
+    /// # Errors
+    /// When all that can be read was given: why something else could not.
     pub(super) fn list(
         &self,
         key: Key,
@@ -47,30 +60,26 @@ impl Listings {
     ) -> Result<(), FileError> {
         let mut listing = match self.resume(&key, position) {
             Some(listing) => listing,
-            None => {
-                let scan = directory.children()?;
-                Listing { key, position: 0, scan, more: true, ready: Vec::new() }
-            }
+            None => Listing::new(key, directory, position)?,
         };
-        while let Some(child) = listing.next()? {
-            let behind = listing.position + 1;
-            let good = child.as_ref().ok().filter(|node| node.metadata().checked_name().is_ok());
-            if behind > position
-                && let Some(node) = good
+        while let Some(child) = listing.next() {
+            let behind = (listing.passed + 1) | (listing.position() & GAP);
+            if behind & !GAP > position & !GAP
+                && let Ok(node) = &child
                 && !take(node, behind)
             {
                 listing.ready.push(child);
                 self.stop(listing);
-                break;
+                return Ok(());
             }
-            listing.position = behind;
+            listing.pass(child.err());
         }
-        Ok(())
+        listing.failed.map_or(Ok(()), Err)
     }
 
     fn resume(&self, key: &Key, position: u64) -> Option<Listing> {
         let mut stopped = self.stopped.lock();
-        let found = stopped.iter().position(|l| l.position == position && l.key == *key)?;
+        let found = stopped.iter().position(|l| l.position() == position && l.key == *key)?;
         stopped.remove(found)
     }
 
@@ -84,11 +93,47 @@ impl Listings {
 }
 
 impl Listing {
-    fn next(&mut self) -> Result<Option<Child>, FileError> {
+    fn new(key: Key, directory: &Node, position: u64) -> Result<Listing, FileError> {
+        let failed = (position & GAP != 0).then(|| FileError::Io {
+            detail: "a part of the directory could not be read".to_owned(),
+        });
+        let scan = directory.children()?;
+        Ok(Listing { key, passed: 0, failed, scan, more: true, ready: Vec::new() })
+    }
+
+    fn position(&self) -> u64 {
+        if self.failed.is_some() { self.passed | GAP } else { self.passed }
+    }
+
+    /// The next child, or why it can not be shown.
+    fn next(&mut self) -> Option<Result<Node, FileError>> {
         while self.ready.is_empty() && self.more {
-            self.more = self.scan.next_batch(&mut self.ready)?;
-            self.ready.reverse();
+            let mut children = Vec::new();
+            let read = self.scan.next_batch(&mut children);
+            let error = read.as_ref().err().cloned();
+            self.more = read.unwrap_or(false);
+            self.ready.extend(error.map(|error| Err(error.into())));
+            self.ready.extend(children.into_iter().rev().map(shown));
         }
-        Ok(self.ready.pop())
+        self.ready.pop()
+    }
+
+    fn pass(&mut self, failed: Option<FileError>) {
+        self.passed += 1;
+        // Without a server, each of the blocks that are left would be waited for in vain.
+        if matches!(failed, Some(FileError::Unreachable { .. })) {
+            self.more = false;
+            self.ready.clear();
+        }
+        self.failed = self.failed.take().or(failed);
+    }
+}
+
+/// A child under a name that a file can have.
+fn shown(child: Child) -> Result<Node, FileError> {
+    let node = child.map_err(|bad| FileError::from(bad.error))?;
+    match node.metadata().checked_name() {
+        Ok(_) => Ok(node),
+        Err(error) => Err(FileError::Io { detail: error.to_string() }),
     }
 }

@@ -16,7 +16,7 @@ use crate::FileError;
 use crate::date::DumpName;
 
 /// The name beside the years.
-pub const LATEST: &[u8] = b"latest";
+pub const LATEST: &str = "latest";
 
 /// The host that an archive alone is shown as the dump of.
 const ALONE: &str = "archive";
@@ -34,10 +34,12 @@ pub enum Place {
     Top,
     /// A host: its years, and `latest`.
     Host(HostName),
-    /// A symbolic link to the newest dump of a host.
-    Latest(HostName),
+    /// The symbolic link to a dump of a host, the newest when it was looked for.
+    Latest(HostName, Arc<Dump>),
     /// A year of a host.
     Year(HostName, i16),
+    /// A dump that was listed, for which no block was read.
+    Dump(HostName, Arc<Dump>),
     /// A file in a dump, or the dump's root.
     File(DumpFile),
 }
@@ -142,7 +144,8 @@ impl Tree {
         match place {
             Place::Top => Place::Top,
             Place::Host(_) => self.root(),
-            Place::Year(host, _) | Place::Latest(host) => Place::Host(host.clone()),
+            Place::Year(host, _) | Place::Latest(host, _) => Place::Host(host.clone()),
+            Place::Dump(host, dump) => Place::Year(host.clone(), dump.name.day.year()),
             Place::File(file) => match file.parent() {
                 Some(parent) => Place::File(parent.clone()),
                 None if self.top.is_some() => self.root(),
@@ -159,8 +162,9 @@ impl Tree {
             Place::Host(_) if self.host.is_some() => b"/".to_vec(),
             Place::File(file) if self.top.is_some() && file.parent().is_none() => b"/".to_vec(),
             Place::Host(host) => host.as_str().as_bytes().to_vec(),
-            Place::Latest(_) => LATEST.to_vec(),
+            Place::Latest(..) => LATEST.as_bytes().to_vec(),
             Place::Year(_, year) => format!("{year:04}").into_bytes(),
+            Place::Dump(_, dump) => dump.name.month_and_day().into_bytes(),
             Place::File(file) if file.parent().is_none() => {
                 file.dump().name.month_and_day().into_bytes()
             }
@@ -179,16 +183,21 @@ impl Tree {
                 let found = file.node().lookup(name)?;
                 found.map(|node| Place::File(file.child(node))).ok_or(FileError::NotFound)
             }
-            Place::File(_) | Place::Latest(_) => Err(FileError::NotADirectory),
+            Place::File(_) | Place::Latest(..) => Err(FileError::NotADirectory),
+            Place::Dump(host, dump) => self.lookup(&Place::File(self.open_dump(host, dump)?), name),
             Place::Top | Place::Host(_) | Place::Year(..) => {
                 let text = std::str::from_utf8(name).map_err(|_| FileError::NotFound)?;
                 // Dumps that are known stay; the log is only asked for new ones.
-                match self.lookup_known(place, text) {
+                let found = match self.lookup_known(place, text) {
                     Err(FileError::NotFound) => {
                         self.catalogue.refresh()?;
                         self.lookup_known(place, text)
                     }
                     found => found,
+                };
+                match found? {
+                    Place::Dump(host, dump) => self.enter(&host, &dump).map(Place::File),
+                    place => Ok(place),
                 }
             }
         }
@@ -196,10 +205,10 @@ impl Tree {
 
     fn lookup_known(&self, place: &Place, name: &str) -> Result<Place, FileError> {
         match place {
-            Place::Host(host) if name.as_bytes() == LATEST => {
+            Place::Host(host) if name == LATEST => {
                 self.catalogue.refresh()?;
-                self.catalogue.latest(host).ok_or(FileError::NotFound)?;
-                Ok(Place::Latest(host.clone()))
+                let dump = self.catalogue.latest(host).ok_or(FileError::NotFound)?;
+                Ok(Place::Latest(host.clone(), dump))
             }
             Place::Host(host) => {
                 let year = name.parse::<i16>().ok().filter(|year| format!("{year:04}") == name);
@@ -212,7 +221,7 @@ impl Tree {
                 let name: DumpName =
                     format!("{year:04}/{name}").parse().map_err(|_| FileError::NotFound)?;
                 let dump = self.catalogue.find(host, name).ok_or(FileError::NotFound)?;
-                self.open_dump(host, &dump).map(Place::File)
+                Ok(Place::Dump(host.clone(), dump))
             }
             _ => {
                 let host: HostName = name.parse().map_err(|_| FileError::NotFound)?;
@@ -226,7 +235,7 @@ impl Tree {
     /// position behind it, until it says no.
     ///
     /// # Errors
-    /// If it is none, or can not be read.
+    /// If it is none; or, when everything else was given, if something in it can not be read.
     pub fn list(
         &self,
         place: &Place,
@@ -243,7 +252,11 @@ impl Tree {
                     take(node.name(), Place::File(file.child(node.clone())), behind)
                 });
             }
-            Place::File(_) | Place::Latest(_) => return Err(FileError::NotADirectory),
+            Place::File(_) | Place::Latest(..) => return Err(FileError::NotADirectory),
+            Place::Dump(host, dump) => {
+                let root = Place::File(self.open_dump(host, dump)?);
+                return self.list(&root, position, take);
+            }
             Place::Top | Place::Host(_) | Place::Year(..) => {
                 self.catalogue.refresh()?;
             }
@@ -251,13 +264,8 @@ impl Tree {
         let names = self.names(place);
         let skipped = usize::try_from(position).unwrap_or(usize::MAX);
         for (at, name) in names.iter().enumerate().skip(skipped) {
-            if let Place::Year(host, year) = place
-                && (at - skipped) % ARCHIVES_AT_ONCE == 0
-            {
-                self.approach(host, *year, &names[at..names.len().min(at + ARCHIVES_AT_ONCE)]);
-            }
-            // A dump whose root block is missing: asking for it by name says so.
-            let Ok(child) = self.lookup_known(place, name) else { continue };
+            // Names are never taken away.
+            let child = self.lookup_known(place, name)?;
             if !take(name.as_bytes(), child, at as u64 + 1) {
                 break;
             }
@@ -265,15 +273,26 @@ impl Tree {
         Ok(())
     }
 
-    /// Reads what it takes to open these dumps of a year.
-    fn approach(&self, host: &HostName, year: i16, names: &[String]) {
-        let dump = |name: &String| {
-            let name: DumpName = format!("{year:04}/{name}").parse().ok()?;
-            self.catalogue.find(host, name)
-        };
-        let dumps = names.iter().filter_map(dump);
-        let scores: Vec<_> = dumps.map(|dump| dump.record.root.score).collect();
-        ahead::archives(&*self.store, &scores);
+    /// Opens a dump that was come upon in its year. Whoever comes from the one before goes through
+    /// the year: what it takes to open the next ones is read at once.
+    fn enter(&self, host: &HostName, dump: &Arc<Dump>) -> Result<DumpFile, FileError> {
+        let dumps = self.catalogue.dumps(host);
+        let year = dump.name.day.year();
+        let start = dumps.partition_point(|other| other.name.day.year() < year);
+        let at = dumps.partition_point(|other| other.name < dump.name);
+        if at > start
+            && (at - start) % ARCHIVES_AT_ONCE == 1
+            && self.is_open(dumps[at - 1].record.root.score)
+        {
+            let next = dumps[at..].iter().take(ARCHIVES_AT_ONCE);
+            let scores: Vec<_> = next.map(|dump| dump.record.root.score).collect();
+            ahead::archives(&*self.store, &scores);
+        }
+        self.open_dump(host, dump)
+    }
+
+    fn is_open(&self, score: Score) -> bool {
+        self.open.lock().iter().any(|(known, _)| *known == score)
     }
 
     /// The content of a file is going to be read from its start.
@@ -290,7 +309,7 @@ impl Tree {
                 let mut years: Vec<String> = dumps.iter().map(|dump| dump.name.year()).collect();
                 years.dedup();
                 if !years.is_empty() {
-                    years.insert(0, String::from_utf8_lossy(LATEST).into_owned());
+                    years.insert(0, LATEST.to_owned());
                 }
                 years
             }
@@ -299,7 +318,7 @@ impl Tree {
                 let in_year = |dump: &&Arc<Dump>| dump.name.day.year() == *year;
                 dumps.iter().filter(in_year).map(|dump| dump.name.month_and_day()).collect()
             }
-            Place::Latest(_) | Place::File(_) => Vec::new(),
+            Place::Latest(..) | Place::Dump(..) | Place::File(_) => Vec::new(),
         }
     }
 
@@ -308,27 +327,49 @@ impl Tree {
     /// # Errors
     /// If it can not be read.
     pub fn attributes(&self, place: &Place) -> Result<Attributes, FileError> {
-        let last = |host: &HostName| {
-            let time = self.catalogue.latest(host).map_or(0, |dump| dump.record.time);
-            let seconds = time.div_euclid(1_000_000_000);
-            let nanoseconds = u32::try_from(time.rem_euclid(1_000_000_000)).unwrap_or(0);
-            Timestamp { seconds, nanoseconds }
-        };
+        match place {
+            Place::File(file) => file.attributes(),
+            Place::Dump(host, dump) => self.enter(host, dump)?.attributes(),
+            _ => Ok(self.listed(place)),
+        }
+    }
+
+    /// What is known of a place without reading a block, which is everything if it is not in a
+    /// dump. Of what is, it is which file of which kind, and that nobody may do anything with it.
+    #[must_use]
+    pub fn listed(&self, place: &Place) -> Attributes {
+        let last =
+            |host: &HostName| self.catalogue.latest(host).map_or_else(epoch, |d| time_of(&d));
         let synthetic = |parts: &[&[u8]], time| Attributes::synthetic(hash(parts), time);
-        Ok(match place {
-            Place::File(file) => file.attributes()?,
-            Place::Top => synthetic(&[b"top"], Timestamp::default()),
+        match place {
+            Place::File(file) => Attributes {
+                id: file.id(),
+                kind: file.node().kind(),
+                permissions: 0,
+                ..Attributes::synthetic(0, time_of(file.dump()))
+            },
+            Place::Dump(host, dump) => {
+                let sequence = dump.record.sequence.to_be_bytes();
+                let parts = [b"dump", host.as_str().as_bytes(), &sequence];
+                Attributes { permissions: 0, ..synthetic(&parts, time_of(dump)) }
+            }
+            Place::Top => synthetic(&[b"top"], epoch()),
             Place::Host(host) => synthetic(&[b"host", host.as_str().as_bytes()], last(host)),
             Place::Year(host, year) => {
                 synthetic(&[b"year", host.as_str().as_bytes(), &year.to_be_bytes()], last(host))
             }
-            Place::Latest(host) => Attributes {
-                kind: FileKind::Symlink,
-                permissions: 0o777,
-                size: self.link_target(place)?.len() as u64,
-                ..synthetic(&[b"latest", host.as_str().as_bytes()], last(host))
-            },
-        })
+            Place::Latest(host, dump) => {
+                // The kernel keeps what a link says: one that says something else is another.
+                let sequence = dump.record.sequence.to_be_bytes();
+                let parts = [b"latest", host.as_str().as_bytes(), &sequence];
+                Attributes {
+                    kind: FileKind::Symlink,
+                    permissions: 0o777,
+                    size: dump.name.to_string().len() as u64,
+                    ..synthetic(&parts, time_of(dump))
+                }
+            }
+        }
     }
 
     /// Where a symbolic link leads.
@@ -337,10 +378,7 @@ impl Tree {
     /// If it is none, or can not be read.
     pub fn link_target(&self, place: &Place) -> Result<Vec<u8>, FileError> {
         match place {
-            Place::Latest(host) => {
-                let dump = self.catalogue.latest(host).ok_or(FileError::NotFound)?;
-                Ok(dump.name.to_string().into_bytes())
-            }
+            Place::Latest(_, dump) => Ok(dump.name.to_string().into_bytes()),
             Place::File(file) if file.node().kind() == FileKind::Symlink => {
                 Ok(file.node().link_target()?)
             }
@@ -356,6 +394,17 @@ impl Tree {
         let dump = self.catalogue.latest(host).ok_or(FileError::NotFound)?;
         self.open_dump(host, &dump)
     }
+}
+
+const fn epoch() -> Timestamp {
+    Timestamp { seconds: 0, nanoseconds: 0 }
+}
+
+/// When the server recorded a dump.
+fn time_of(dump: &Dump) -> Timestamp {
+    let time = dump.record.time;
+    let nanoseconds = u32::try_from(time.rem_euclid(1_000_000_000)).unwrap_or(0);
+    Timestamp { seconds: time.div_euclid(1_000_000_000), nanoseconds }
 }
 
 fn bad_name(name: &str) -> FileError {

@@ -86,7 +86,22 @@ impl DumpFileSystem {
         self.reading.read(inode.0, file.node(), offset, size)
     }
 
-    /// The entries of a directory, the dots first.
+    /// What the kernel is told of an entry of a directory, and for how long. Where that takes
+    /// blocks which nobody asked for, or which can not be read, it is told the name and the kind
+    /// and has to ask for the rest.
+    fn listed(&self, place: &Place) -> (Attributes, Duration) {
+        let known = match place {
+            Place::Dump(..) => None,
+            _ => self.tree.attributes(place).ok(),
+        };
+        match known {
+            Some(attributes) => (attributes, lifetime(place)),
+            None => (self.tree.listed(place), Duration::ZERO),
+        }
+    }
+
+    /// The entries of a directory, the dots first. Fails only if there are none: those before
+    /// something that can not be read are taken, and whoever asks for more gets the error.
     fn list(
         &self,
         inode: INodeNo,
@@ -100,16 +115,21 @@ impl DumpFileSystem {
         if offset < DOTS && !take(b"..", self.tree.parent(&place), DOTS) {
             return Ok(());
         }
-        self.tree.list(&place, offset.saturating_sub(DOTS), &mut |name, place, behind| {
+        let mut taken = offset < DOTS;
+        let position = offset.saturating_sub(DOTS);
+        let listed = self.tree.list(&place, position, &mut |name, place, behind| {
+            taken = true;
             take(name, place, behind + DOTS)
-        })
+        });
+        listed.or_else(|error| if taken { Ok(()) } else { Err(error) })
     }
 }
 
 fn lifetime(place: &Place) -> Duration {
     match place {
         Place::File(_) => FOR_EVER,
-        Place::Top | Place::Host(_) | Place::Year(..) | Place::Latest(_) => SHORT,
+        Place::Top | Place::Host(_) | Place::Year(..) | Place::Latest(..) => SHORT,
+        Place::Dump(..) => Duration::ZERO,
     }
 }
 
@@ -211,7 +231,7 @@ impl Filesystem for DumpFileSystem {
         mut reply: ReplyDirectory,
     ) {
         let listed = self.list(inode, offset, &mut |name, place, behind| {
-            let Ok(attributes) = self.tree.attributes(&place) else { return true };
+            let (attributes, _) = self.listed(&place);
             let (number, kind) = match is_dot(name) {
                 true => (inode.0, FileType::Directory),
                 false => (Inodes::number(inode.0, name, &attributes), file_type(attributes.kind)),
@@ -233,8 +253,7 @@ impl Filesystem for DumpFileSystem {
         mut reply: ReplyDirectoryPlus,
     ) {
         let listed = self.list(inode, offset, &mut |name, place, behind| {
-            let Ok(attributes) = self.tree.attributes(&place) else { return true };
-            let lifetime = lifetime(&place);
+            let (attributes, lifetime) = self.listed(&place);
             // The kernel does not count the dots as lookups.
             let told = !is_dot(name);
             let number = match told {

@@ -65,6 +65,9 @@ impl Inodes {
                 lookups: 0,
             });
             if found.identity == identity {
+                if let Place::Dump(..) = found.place {
+                    found.place = place.clone();
+                }
                 found.lookups += 1;
                 return inode;
             }

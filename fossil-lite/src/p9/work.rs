@@ -178,7 +178,7 @@ fn list<F: FileSystem>(
     let mut data = Vec::new();
     let mut next = position;
     let mut too_small = false;
-    fs.list(node, position, &mut |stat, behind| {
+    let listed = fs.list(node, position, &mut |stat, behind| {
         let before = data.len();
         stat.encode_stat(&mut data);
         if data.len() > count as usize {
@@ -188,7 +188,11 @@ fn list<F: FileSystem>(
         }
         next = behind;
         true
-    })?;
+    });
+    // What was read is told first; whoever asks for more gets the error.
+    if data.is_empty() {
+        listed?;
+    }
     if too_small {
         // An empty answer would say that the directory ends here.
         return Err(FileError::Io { detail: "the next entry does not fit in this read".into() });

@@ -29,4 +29,6 @@ mod round_trips;
 #[cfg(test)]
 mod services;
 #[cfg(test)]
+mod unreadable;
+#[cfg(test)]
 mod world;
