@@ -34,20 +34,28 @@ pub(super) fn load(
         };
         let manifest = Manifest::read(disk);
         let readable = manifest.is_ok();
+        let mut found = Vec::new();
         let manifest = manifest.unwrap_or_else(|damage| {
-            tracing::warn!(%damage, "index manifest is damaged, rebuilding the index");
+            found.push(format!("the index manifest is damaged: {damage}"));
             None
         });
         let manifest = manifest.unwrap_or_default();
         let named: Vec<u32> = manifest.runs.iter().map(|record| record.number).collect();
         let sequence = manifest.sequence;
         let (runs, dropped) = open_runs(disk, manifest, &sealed, opened);
-        let vanished = dropped.iter().any(is_missing);
+        let vanished = dropped.iter().any(|(_, damage)| is_missing(damage));
         if read_only && vanished && attempt < ATTEMPTS {
             attempt += 1;
             continue;
         }
         add(&counters.runs_dropped, dropped.len() as u64);
+        for (run, damage) in dropped {
+            if is_legal(&damage) {
+                tracing::warn!(run, %damage, "index run is dropped");
+            } else {
+                found.push(format!("index run {run} is damaged: {damage}"));
+            }
+        }
         let present = files.iter().filter_map(|file| names::parse_run(file)).max();
         let highest = named.iter().copied().max().max(present).unwrap_or(0);
         let next_run = highest.saturating_add(1);
@@ -58,17 +66,17 @@ pub(super) fn load(
             let unnamed = |name: &String| !named.iter().any(|run| names::run(*run) == *name);
             garbage.retain(|name| !(unnamed(name) && removed(disk, name)));
         }
-        return Ok(Writer { sealed, runs, sequence, next_run, garbage });
+        return Ok(Writer { sealed, runs, sequence, next_run, garbage, damage: found });
     }
 }
 
-/// Opens what the manifest lists, and says why the rest is dropped.
+/// Opens what the manifest lists, and says which runs are dropped and why.
 fn open_runs(
     disk: &dyn Disk,
     manifest: Manifest,
     sealed: &BTreeMap<u32, SealedArena>,
     opened: &[Arc<Run>],
-) -> (Vec<Arc<Run>>, Vec<Damage>) {
+) -> (Vec<Arc<Run>>, Vec<(u32, Damage)>) {
     let mut runs = Vec::new();
     let mut dropped = Vec::new();
     for record in manifest.runs {
@@ -80,10 +88,7 @@ fn open_runs(
         });
         match run {
             Ok(run) => runs.push(run),
-            Err(damage) => {
-                tracing::warn!(run = number, %damage, "index run is dropped");
-                dropped.push(damage);
-            }
+            Err(damage) => dropped.push((number, damage)),
         }
     }
     (runs, dropped)
@@ -95,6 +100,11 @@ fn check_coverage(record: &RunRecord, sealed: &BTreeMap<u32, SealedArena>) -> Re
         Some(stale) => Err(Damage::Stale { arena: stale.number }),
         None => Ok(()),
     }
+}
+
+/// An index may be an old copy, or deleted: that costs time, and nothing is wrong.
+fn is_legal(damage: &Damage) -> bool {
+    is_missing(damage) || matches!(damage, Damage::Stale { .. })
 }
 
 fn is_missing(damage: &Damage) -> bool {

@@ -216,6 +216,12 @@ impl Index {
         self.retire_damaged();
     }
 
+    /// What was damaged when the index was loaded, in words; it is built again.
+    #[must_use]
+    pub fn damage(&self) -> Vec<String> {
+        self.writer.lock().damage.clone()
+    }
+
     /// What the index is and did.
     #[must_use]
     pub fn stats(&self) -> IndexStats {

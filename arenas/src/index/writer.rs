@@ -24,6 +24,8 @@ pub(super) struct Writer {
     pub(super) next_run: u32,
     /// Files to remove once a manifest that does not name them is durable.
     pub(super) garbage: Vec<String>,
+    /// What was damaged when it was loaded, in words.
+    pub(super) damage: Vec<String>,
 }
 
 /// What lookups ask.

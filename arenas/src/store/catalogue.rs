@@ -67,7 +67,8 @@ impl Catalogue {
         let options = IndexOptions { read_only, ..IndexOptions::default() };
         let index = Index::open(Arc::clone(&disk), &known, options)?;
         let memory = usize::try_from(memory).unwrap_or(usize::MAX);
-        Ok(Catalogue {
+        let damage = index.damage();
+        let catalogue = Catalogue {
             disk,
             store,
             sealed: RwLock::new(sealed.into_iter().map(|footer| (footer.number, footer)).collect()),
@@ -79,7 +80,11 @@ impl Catalogue {
             data: DataCache::new(memory / 2),
             touched: (0..HISTORY).map(|_| AtomicU64::new(0)).collect(),
             findings: Mutex::new(Vec::new()),
-        })
+        };
+        for detail in damage {
+            catalogue.report(Finding::of_store(Severity::Repairable, detail));
+        }
+        Ok(catalogue)
     }
 
     /// Enters an arena that was just sealed. Whether the index takes it or not, its blocks are

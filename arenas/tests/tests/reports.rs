@@ -1,12 +1,13 @@
 //! Checking, finding roots, and describing a store.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use arenas::disk::SimDisk;
-use arenas::{CheckOptions, CheckReport, Severity, Store, describe};
+use arenas::{CheckOptions, CheckReport, Severity, Store, StoreOptions, describe};
 use venti_proto::{BlockBatch, BlockStore, BlockType, Root, Score};
 
-use crate::support::{assert_all_there, block, open, write};
+use crate::support::{assert_all_there, block, open, small, write};
 
 const ARENA: u64 = 16 << 10;
 
@@ -48,6 +49,36 @@ fn a_flipped_payload_is_found_by_its_place_and_neighbours_stay_readable() {
     assert_eq!((finding.arena, finding.offset, finding.length), (Some(1), Some(512), Some(772)));
     assert_eq!(finding.severity, Severity::Damaged);
     assert!(finding.to_string().starts_with("arena 1 at offset 512 (772 bytes): block "));
+}
+
+#[test]
+fn a_damaged_index_is_reported_until_it_is_built_again() {
+    for (name, part) in [
+        ("index/manifest", "the index manifest is damaged: checksum of manifest"),
+        ("index/0000000001.run", "index run 1 is damaged: checksum of"),
+    ] {
+        let disk = SimDisk::new(1);
+        let blocks = blocks(100);
+        let store = open(&disk, ARENA).unwrap();
+        write(&store, &blocks).unwrap();
+        store.close().unwrap();
+        drop(store);
+        assert!(disk.damage(name, |bytes| bytes[60] ^= 1), "{name}");
+        let read_only = StoreOptions { read_only: true, ..small(ARENA) };
+        let store = Store::open(Arc::new(disk.clone()), read_only).unwrap();
+        assert_all_there(&store, &blocks);
+        let report = check(&store, false);
+        let [finding] = &report.findings[..] else { panic!("{name}: {:?}", report.findings) };
+        assert_eq!(finding.severity, Severity::Repairable);
+        assert!(finding.to_string().starts_with(part), "{finding}");
+        assert!(!report.is_clean());
+        drop(store);
+        let writer = open(&disk, ARENA).unwrap();
+        assert_all_there(&writer, &blocks);
+        writer.close().unwrap();
+        drop(writer);
+        assert!(check(&open(&disk, ARENA).unwrap(), false).is_clean(), "{name}");
+    }
 }
 
 #[test]
