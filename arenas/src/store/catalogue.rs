@@ -16,6 +16,7 @@ use parking_lot::{Mutex, RwLock};
 use venti_proto::{BlockRequest, StoreError};
 
 use super::toc::TocReader;
+use super::trails::Trails;
 use crate::Location;
 use crate::arena::{Footer, TocEntry};
 use crate::cache::{CacheStats, DataCache, FingerprintCache};
@@ -50,6 +51,7 @@ pub(crate) struct Catalogue {
     pub(super) fingerprints: FingerprintCache<Fact>,
     pub(super) data: DataCache,
     pub(super) touched: Vec<AtomicU64>,
+    pub(super) trails: Trails,
     findings: Mutex<Vec<Finding>>,
 }
 
@@ -79,6 +81,7 @@ impl Catalogue {
             fingerprints: FingerprintCache::new(memory / 4),
             data: DataCache::new(memory / 2),
             touched: (0..HISTORY).map(|_| AtomicU64::new(0)).collect(),
+            trails: Trails::new(),
             findings: Mutex::new(Vec::new()),
         };
         for detail in damage {

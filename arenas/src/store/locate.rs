@@ -142,7 +142,7 @@ impl Catalogue {
         let footer = self.sealed.read().get(&location.arena).copied();
         let Some(footer) = footer else { return Confirmed::Wrong };
         // The second block from one neighbourhood brings all of it.
-        if self.touch(location, "fingerprints") {
+        if self.touch(location) {
             self.load_neighbours(&footer, location);
         }
         let mut header = [0; CLUMP_HEADER_SIZE];
@@ -176,9 +176,9 @@ impl Catalogue {
     }
 
     /// Whether this neighbourhood was touched lately, and notes that it is now.
-    pub(super) fn touch(&self, location: Location, what: &str) -> bool {
+    fn touch(&self, location: Location) -> bool {
         let neighbourhood = u64::from(location.offset >> 19);
-        let key = u64::from(location.arena) << 24 | neighbourhood << 8 | what.len() as u64;
+        let key = u64::from(location.arena) << 16 | neighbourhood;
         let slot = usize::try_from(key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54).unwrap_or(0);
         self.touched[slot % HISTORY].swap(key, Ordering::Relaxed) == key
     }

@@ -14,6 +14,7 @@ mod read;
 mod refresh;
 mod stats;
 mod toc;
+mod trails;
 mod worker;
 mod write;
 

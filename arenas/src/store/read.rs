@@ -1,8 +1,8 @@
 //! The read path: find all, go through them in the order of the log, prove each, hand it out.
 //!
 //! Nothing leaves the store that was not hashed on the way. Bytes come from the cache of the
-//! log's groups, where a second touch of a neighbourhood brings all of it, or from one read that
-//! covers the neighbours that the same call wants. Reads go on whatever became of the log's end.
+//! log's groups, of which a reader that goes through the log in order gets the whole, or from one
+//! read that covers the neighbours that the same call wants. Reads go on whatever became of the log's end.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -19,7 +19,7 @@ use crate::clump::{CLUMP_HEADER_SIZE, ClumpInfo, prove, unpack_payload};
 use crate::disk::{DiskFile, DiskResult, read_exact_at, read_full_at};
 
 /// Bytes of a group of the log: what is read ahead at once.
-const GROUP_SIZE: u32 = 512 << 10;
+pub(super) const GROUP_SIZE: u32 = 512 << 10;
 /// Bytes of blocks that are unpacked before they are proved together.
 const PROVED_AT_ONCE: usize = 256 << 10;
 /// Bytes that one read covers at most where nothing is cached.
@@ -267,9 +267,9 @@ impl Shared {
         }
         window.group = None;
         let start = planned.payload();
-        let near = |next: &&Planned| {
-            next.location.arena == location.arena && next.end() - start <= MOST_AT_ONCE as u64
-        };
+        let most = if self.is_between_groups(planned) { 0 } else { MOST_AT_ONCE as u64 };
+        let near =
+            |next: &&Planned| next.location.arena == location.arena && next.end() - start <= most;
         let last = plan.iter().take_while(near).last().unwrap_or(planned);
         let length = usize::try_from(last.end() - start).unwrap_or(0);
         window.start = start;
@@ -280,13 +280,23 @@ impl Shared {
             window.bytes.truncate(planned.info.stored as usize);
             return read_exact_at(file, &mut window.bytes, start);
         }
-        if read.is_err() {
-            window.bytes.clear();
+        match &read {
+            Ok(()) => self.catalogue.trails.note(location.arena, offset_of(last.end())),
+            Err(_) => window.bytes.clear(),
         }
         read
     }
 
-    /// The group of the log that a payload is in, if it is cached or touched for the second time.
+    /// Whether a block reaches from a group that was read whole into the next, which will be: it is
+    /// then read alone.
+    fn is_between_groups(&self, planned: &Planned) -> bool {
+        let Location { arena, offset } = planned.location;
+        let end = (offset / GROUP_SIZE).saturating_add(1).saturating_mul(GROUP_SIZE);
+        planned.end() > u64::from(end) && self.catalogue.trails.goes_on(arena, end)
+    }
+
+    /// The group of the log that a payload is in, if it is cached or reading has come to it in
+    /// order.
     fn group(&self, file: &dyn DiskFile, planned: &Planned) -> DiskResult<Option<Arc<Vec<u8>>>> {
         let number = planned.location.offset / GROUP_SIZE;
         let end = u64::from(number + 1) * u64::from(GROUP_SIZE);
@@ -297,7 +307,8 @@ impl Shared {
         if let Some(group) = self.catalogue.data.get(key) {
             return Ok(Some(group));
         }
-        if !self.catalogue.touch(planned.location, "data") {
+        let trails = &self.catalogue.trails;
+        if !trails.goes_on(key.arena, planned.location.offset) {
             return Ok(None);
         }
         let mut bytes = vec![0; GROUP_SIZE as usize];
@@ -306,7 +317,13 @@ impl Shared {
         };
         bytes.truncate(length);
         let group = Arc::new(bytes);
+        trails.note(key.arena, offset_of(end));
         self.catalogue.data.insert(key, Arc::clone(&group));
         Ok(Some(group))
     }
+}
+
+/// A place in an arena's file, none of which has more than 4 GiB.
+fn offset_of(place: u64) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
 }

@@ -6,7 +6,7 @@ use arenas::disk::SimDisk;
 use arenas::{OpenError, Store, StoreOptions, UnverifiedBlock};
 use venti_proto::{BlockStore, BlockType, MAX_BLOCK_SIZE, Presence, Score, StoreError};
 
-use crate::support::{assert_all_there, block, open, read, request, small, write};
+use crate::support::{Dice, assert_all_there, block, open, read, request, small, write};
 
 fn blocks(numbers: std::ops::Range<u64>) -> Vec<Vec<u8>> {
     numbers.map(|number| block(number, 100 + usize::try_from(number * 37 % 900).unwrap())).collect()
@@ -185,6 +185,36 @@ fn the_index_is_built_again_and_nothing_is_missed_meanwhile() {
     assert_all_there(&store, &blocks);
     write(&store, &blocks).unwrap();
     assert_eq!(store.stats().blocks, 300);
+}
+
+#[test]
+fn reading_in_order_brings_whole_groups_and_reading_at_random_does_not() {
+    const BLOCK: usize = 8 << 10;
+    let disk = SimDisk::new(1);
+    let store = open(&disk, 4 << 20).unwrap();
+    // The even ones do not shrink.
+    let blocks: Vec<Vec<u8>> = (0..1100).map(|number| block(2 * number, BLOCK)).collect();
+    write(&store, &blocks).unwrap();
+    store.close().unwrap();
+    assert_eq!(store.stats().sealed_arenas, 2);
+    drop(store);
+    let sealed = &blocks[..960];
+    let groups = |order: &[Vec<u8>], at_once: usize| {
+        let store = open(&disk, 4 << 20).unwrap();
+        order.chunks(at_once).for_each(|blocks| assert_all_there(&store, blocks));
+        store.stats().data_cache.insertions
+    };
+    let all = (sealed.len() * BLOCK / (512 << 10)) as u64;
+    for at_once in [1, 16, 64] {
+        let brought = groups(sealed, at_once);
+        let expected = all * 3 / 4..=all + 2;
+        assert!(expected.contains(&brought), "{brought} of {all}, {at_once} at once");
+    }
+    let mut shuffled = sealed.to_vec();
+    let mut dice = Dice::new(4);
+    (1..shuffled.len()).for_each(|last| shuffled.swap(last, dice.below(last + 1)));
+    let brought = groups(&shuffled, 1);
+    assert!(brought < sealed.len() as u64 / 16, "{brought} groups for {} blocks", sealed.len());
 }
 
 #[test]
