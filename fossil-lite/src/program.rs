@@ -1,12 +1,11 @@
 //! What the programs have in common: where the dump is, how they end, what is made from their
 //! definitions.
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::ValueEnum;
+use manual::Generated;
 use vac::store::{Access, OpenOptions, OpenStoreError};
 use venti_proto::address::Address;
 use venti_proto::client::{Client, ClientOptions};
@@ -179,38 +178,12 @@ impl Source {
     }
 }
 
-/// What is made from the definitions of a program's options.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Generate {
-    /// The manual page.
-    Man,
-    /// Completions for bash.
-    Bash,
-    /// Completions for zsh.
-    Zsh,
-    /// Completions for fish.
-    Fish,
-}
-
 /// Prints the man page or completions of a program.
 ///
 /// # Errors
 /// If standard output can not be written.
-pub fn generate(what: Generate, mut command: clap::Command) -> Result<u8, Failure> {
-    let shell = match what {
-        Generate::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(command)
-                .render(&mut page)
-                .and_then(|()| std::io::stdout().write_all(&page))
-                .map_err(system("can not write the page"))?;
-            return Ok(0);
-        }
-        Generate::Bash => clap_complete::Shell::Bash,
-        Generate::Zsh => clap_complete::Shell::Zsh,
-        Generate::Fish => clap_complete::Shell::Fish,
-    };
-    let name = command.get_name().to_owned();
-    clap_complete::generate(shell, &mut command, name, &mut std::io::stdout());
+pub fn generate(what: Generated, command: clap::Command) -> Result<u8, Failure> {
+    manual::generate(what, command, "1", &mut std::io::stdout())
+        .map_err(system("can not write the page"))?;
     Ok(0)
 }

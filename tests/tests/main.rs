@@ -7,6 +7,7 @@
 
 mod support;
 
+mod examples;
 mod faults;
 mod kill;
 mod tidy;

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use manual::Generated;
 
 use crate::commands;
-use crate::generate::Generated;
 
 /// An archival block store: the server and its tools
 ///
@@ -19,7 +19,7 @@ use crate::generate::Generated;
     disable_help_subcommand = true,
     arg_required_else_help = true,
     max_term_width = 100,
-    after_long_help = "Exit codes: 0 complete; 1 failed; 2 usage; 3 done but incomplete, or \
+    after_long_help = "EXIT STATUS\n  0 complete; 1 failed; 2 usage; 3 done but incomplete, or \
           something wrong was found; 10 no such server or store; 11 busy; 12 not allowed; \
           130 interrupted. New codes may appear."
 )]

@@ -11,7 +11,6 @@ mod block_name;
 pub mod cli;
 pub mod commands;
 pub mod copy;
-pub mod generate;
 pub mod limits;
 pub mod memory;
 pub mod outcome;

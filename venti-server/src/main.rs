@@ -4,17 +4,17 @@ use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
+use manual::generate;
 use tracing_subscriber::EnvFilter;
 use venti_server::cli::Cli;
 use venti_server::commands;
-use venti_server::generate::generate;
 use venti_server::outcome::{Failure, Outcome, exit_code};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log();
     let result = match (cli.generate, cli.command) {
-        (Some(what), _) => generate(what, Cli::command(), &mut io::stdout().lock())
+        (Some(what), _) => generate(what, Cli::command(), "8", &mut io::stdout().lock())
             .map(|()| Outcome::Complete)
             .map_err(|source| Failure::Io { action: "writing".to_owned(), source }),
         (None, Some(command)) => commands::run(command),

@@ -11,17 +11,21 @@ use std::process::Command;
 use std::sync::Arc;
 
 use super::Found;
+use crate::FileError;
 use crate::dump::Tree;
 use crate::fuse::{Audience, mount};
 use crate::program::{Failure, system};
 
-/// Binds pairs of then and today up to `--`, and becomes the command.
+/// Binds pairs of then and today up to `--`, says so by making a file, and becomes the command.
 const BIND: &str = r#"
+bound=$1
+shift
 while [ "$1" != -- ]; do
-    mount --bind "$1" "$2" || exit 125
+    mount --bind "$1" "$2" || exit
     shift 2
 done
 shift
+: >"$bound" || exit
 exec "$@"
 "#;
 
@@ -29,25 +33,27 @@ exec "$@"
 /// with it, and returns its exit status.
 ///
 /// # Errors
-/// If the dump can not be mounted or the command not be started.
+/// If the dump can not be mounted, or the files not be bound: the command is not run then.
 pub fn run_in_past(
     tree: &Arc<Tree>,
     pairs: &[(PathBuf, Found)],
     command: &[OsString],
 ) -> Result<u8, Failure> {
-    let directory = tempfile::tempdir().map_err(system("can not make a directory"))?;
+    let place = tempfile::tempdir().map_err(system("can not make a directory"))?;
+    let (directory, bound) = (place.path().join("dump"), place.path().join("bound"));
+    std::fs::create_dir(&directory).map_err(system("can not make a directory"))?;
     let root = rustix::process::geteuid().is_root();
     let audience = if root { Audience::Everybody } else { Audience::Owner };
-    let session = mount(Arc::clone(tree), directory.path(), audience)
-        .map_err(system("can not mount the dump"))?;
+    let session =
+        mount(Arc::clone(tree), &directory, audience).map_err(system("can not mount the dump"))?;
     let mut unshare = Command::new("unshare");
     if !root {
         unshare.arg("--map-current-user");
     }
     unshare.args(["--mount", "--propagation", "private", "sh", "-c", BIND, "sh"]);
+    unshare.arg(&bound);
     for (path, found) in pairs {
         let then = directory
-            .path()
             .join(found.file.host().as_str())
             .join(found.dump.name.to_string())
             .join(std::ffi::OsStr::from_bytes(&found.file.path()));
@@ -61,6 +67,10 @@ pub fn run_in_past(
     let status = unshare.status().map_err(system("can not run unshare(1)"));
     session.umount_and_join().map_err(system("can not unmount the dump"))?;
     let status = status?;
+    if !bound.exists() {
+        let detail = "the files of then could not be put in the place of today's".to_owned();
+        return Err(FileError::Io { detail }.into());
+    }
     let code = status.code().or_else(|| {
         std::os::unix::process::ExitStatusExt::signal(&status).map(|signal| 128 + signal)
     });

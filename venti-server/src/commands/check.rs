@@ -10,14 +10,20 @@ use crate::outcome::{Failure, Outcome};
 use crate::progress::Progress;
 use crate::size::human;
 
+const EXAMPLES: &str = "\
+EXAMPLES
+  Once a month, with every byte; the server may run meanwhile:
+
+    $ venti check --data /srv/venti
+    ... arenas, ... blocks, ... read and hashed: in order";
+
 /// Check a store and list what is wrong with it
 ///
 /// Looks at the structure of every arena and at the index; with --data also reads and hashes
 /// every block, and looks for the root of every archive that the log of roots has. Changes nothing, and may run beside a server. Exit code 3 says that something is
 /// wrong.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "Once a month, with every byte:\n\n    \
-    venti check --data /srv/venti")]
+#[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
     store: LocalStore,

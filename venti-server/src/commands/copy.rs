@@ -14,13 +14,22 @@ use crate::place::Place;
 use crate::progress::Progress;
 use crate::size::human;
 
+const EXAMPLES: &str = "\
+EXAMPLES
+  Bring an archive from one server to another:
+
+    $ vac -h old-server -f home.vac /home
+    $ venti copy -m old-server backup $(cat home.vac)
+    $ unvac -h backup -t home.vac home/rob/notes
+    ...
+    home/rob/notes";
+
 /// Copy everything that a score leads to from one server or store to another
 ///
 /// Children are written before the blocks that lead to them. An interrupted copy is continued by
 /// the same command, and quickly with -f.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "Bring an archive from one server to another:\n\n    \
-    venti copy -m old-server backup vac:0123456789abcdef0123456789abcdef01234567")]
+#[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
     /// Where the tree is: a server or a store
     #[arg(value_name = "SOURCE")]

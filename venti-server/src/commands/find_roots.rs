@@ -10,13 +10,19 @@ use crate::cli::LocalStore;
 use crate::commands::{output, output_json};
 use crate::outcome::{Failure, Outcome};
 
+const EXAMPLES: &str = "\
+EXAMPLES
+  The score of the last archive that was made, whatever became of the log of roots:
+
+    $ venti find-roots --limit 1 /srv/venti
+    ... root-record:... blocks of 8192 bytes, moby";
+
 /// List every root block of a store, the newest first
 ///
 /// A root block is the top of an archive, and its score is all that is needed to read it: so a
 /// lost score is never a lost archive. May run beside a server.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "The score of the last archive that was made:\n\n    \
-    venti find-roots --limit 1 /srv/venti")]
+#[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
     store: LocalStore,

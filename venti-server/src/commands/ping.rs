@@ -7,10 +7,16 @@ use crate::commands::{output, output_json};
 use crate::outcome::{Failure, Outcome};
 use crate::place::{self, Place};
 
+const EXAMPLES: &str = "\
+EXAMPLES
+  Wait for a server that is starting:
+
+    $ until venti ping -h backup; do sleep 1; done
+    backup... answers in ... microseconds";
+
 /// Ask whether a server answers, and how fast
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "Wait for a server that is starting:\n\n    \
-    until venti ping -h backup; do sleep 1; done")]
+#[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
     place: Where,

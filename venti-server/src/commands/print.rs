@@ -9,15 +9,25 @@ use crate::cli::LocalStore;
 use crate::commands::output_json;
 use crate::outcome::{Failure, Outcome};
 
+const EXAMPLES: &str = "\
+EXAMPLES
+  Which arenas are there, and which blocks are in the first?
+
+    $ venti print /srv/venti
+    arena 1: open, ... blocks of ... bytes in ... (... %)
+    $ venti print --arena 1 /srv/venti
+    ...
+
+  Every record of an arena's file, also those that are no blocks:
+
+    $ venti print --arena 1 --records /srv/venti
+    ...";
+
 /// Show the arenas of a store, or what is in one of them
 ///
 /// Without --arena there is a line for each arena. May run beside a server.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "Which arenas are there, and which blocks are in the first?\n\n    \
-    venti print /srv/venti\n    \
-    venti print --arena 0 /srv/venti\n\n\
-    Every record of an arena's file, also those that are no blocks:\n\n    \
-    venti print --arena 0 --records /srv/venti")]
+#[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
     store: LocalStore,

@@ -9,13 +9,20 @@ use crate::copy::NodeKind;
 use crate::outcome::{Failure, Outcome};
 use crate::place::Place;
 
+const EXAMPLES: &str = "\
+EXAMPLES
+  The size of the root block of an archive:
+
+    $ score=$(vac -h backup /home)
+    $ venti read -h backup $score root | wc -c
+    300";
+
 /// Write a block to standard output
 ///
 /// Without a type every type is tried, and the command that names the type found is printed to
 /// standard error.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "Print the root block of an archive:\n\n    \
-    venti read -h backup vac:0123456789abcdef0123456789abcdef01234567 root")]
+#[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
     place: Where,

@@ -5,13 +5,21 @@ use crate::commands::{output, output_json};
 use crate::outcome::{Failure, Outcome};
 use crate::progress::Progress;
 
+const EXAMPLES: &str = "\
+EXAMPLES
+  After a disk has lost files of the index:
+
+    $ systemctl stop venti
+    $ venti rebuild-index /srv/venti
+    ...
+    $ systemctl start venti";
+
 /// Throw the index of a store away and make it anew from the arenas
 ///
 /// No block depends on the index. A server makes what is missing of it by itself; this is for
 /// when one wants to be sure. The store must not be in use.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "After a disk has lost files of the index:\n\n    \
-    venti rebuild-index /srv/venti")]
+#[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
     store: LocalStore,

@@ -11,13 +11,19 @@ use crate::place::{self, Place, open_failure};
 use crate::server::StoredBlocks;
 use crate::size::human;
 
+const EXAMPLES: &str = "\
+EXAMPLES
+  The last archive of one host:
+
+    $ venti roots -h backup --host moby --limit 1
+    ... moby - vac:... 10 files, 1.00 kB";
+
 /// List the archives that hosts have recorded, the newest first
 ///
 /// The log of roots belongs to the server: nobody can change, remove or re-date what is in it.
 /// The time is the server's.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "The last archive of one host:\n\n    \
-    venti roots -h backup --host www --limit 1")]
+#[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
     place: Where,

@@ -17,17 +17,29 @@ use crate::server::{
 };
 use crate::size::{Size, human};
 
+const EXAMPLES: &str = r"EXAMPLES
+  Serve this machine only, and nobody else; the store is made if there is none:
+
+    $ venti serve /srv/venti &
+    ...
+    $ until venti ping -h 127.0.0.1; do sleep 1; done
+    ...
+    127.0.0.1:17034 answers in ... microseconds
+    $ kill $! && wait
+
+  Serve a network under TLS, with status pages for this machine:
+
+    $ venti serve /srv/venti --listen '*' --tls-cert cert.pem --tls-key key.pem \
+    >     --http 127.0.0.1:8017 &
+    ...";
+
 /// Serve a store
 ///
 /// Creates the store if there is none. The addresses that are listened on are printed, one a
 /// line. SIGTERM and SIGINT finish what was received, make it durable and end; a second one ends
 /// at once.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "Serve this machine only, and nobody else:\n\n    \
-    venti serve /srv/venti\n\n\
-    Serve a network under TLS, with status pages for this machine:\n\n    \
-    venti serve /srv/venti --listen '*' --tls-cert cert.pem --tls-key key.pem \
-    --http 127.0.0.1:8017")]
+#[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
     /// Directory of the store
     #[arg(value_name = "STORE")]

@@ -9,13 +9,22 @@ use crate::commands::{output, output_json};
 use crate::outcome::{Failure, Outcome};
 use crate::size::human;
 
+const EXAMPLES: &str = "\
+EXAMPLES
+  How much do duplicates and compression save?
+
+    $ venti stats /srv/venti
+    blocks             ...
+    bytes in blocks    ...
+    stored as          ...
+    ...";
+
 /// Say what a store holds
 ///
 /// Also of a store that a server has open. What a server did since it started is on its status
 /// pages (venti serve --http).
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "How much do duplicates and compression save?\n\n    \
-    venti stats /srv/venti")]
+#[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
     store: LocalStore,

@@ -4,9 +4,15 @@ use crate::cli::Where;
 use crate::outcome::{Failure, Outcome};
 use crate::place::Place;
 
+const EXAMPLES: &str = "\
+EXAMPLES
+  Before pulling a plug:
+
+    $ venti sync -h backup";
+
 /// Return once everything that was written before is durable
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "Before pulling a plug:\n\n    venti sync -h backup")]
+#[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
     place: Where,

@@ -11,13 +11,19 @@ use crate::copy::NodeKind;
 use crate::outcome::{Failure, Outcome};
 use crate::place::Place;
 
+const EXAMPLES: &str = "\
+EXAMPLES
+  Store a line and get it back:
+
+    $ score=$(echo hello venti | venti write -h backup)
+    $ venti read -h backup $score data
+    hello venti";
+
 /// Store standard input as one block and print its score
 ///
 /// At most 56 KiB are taken. The score is printed once the block is durable.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "Store a line and get it back:\n\n    \
-    score=$(echo hello venti | venti write -h backup)\n    \
-    venti read -h backup $score data")]
+#[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
     place: Where,

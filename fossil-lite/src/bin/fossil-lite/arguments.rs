@@ -1,7 +1,7 @@
 //! The command line of fossil-lite.
 
 use clap::{ArgAction, Parser, Subcommand};
-use fossil_lite::program::Generate;
+use manual::Generated;
 
 use crate::{bisect, find, mount, serve, status};
 
@@ -13,8 +13,8 @@ use crate::{bisect, find, mount, serve, status};
     disable_help_flag = true,
     disable_help_subcommand = true,
     arg_required_else_help = true,
-    after_long_help = "0 complete; 1 failed, or a dump is overdue; 2 usage; 10 no such server \
-        or store; 11 in use; 12 not allowed"
+    after_long_help = "EXIT STATUS\n  0 complete; 1 failed, or a dump is overdue; 2 usage; 10 no \
+        such server or store; 11 in use; 12 not allowed"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
 
     /// Print the man page or the completions of a shell
     #[arg(long, value_enum, value_name = "WHAT", hide = true, exclusive = true)]
-    pub(crate) generate: Option<Generate>,
+    pub(crate) generate: Option<Generated>,
 
     /// Print help
     #[arg(long, global = true, action = ArgAction::Help)]

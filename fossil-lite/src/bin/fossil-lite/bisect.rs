@@ -18,6 +18,20 @@ use venti_proto::roots::HostName;
 /// Exit status of a command that can not say whether it is good or bad.
 const SKIP: u8 = 125;
 
+const EXAMPLES: &str = "\
+EXAMPLES
+  Which upgrade broke the build?
+
+    $ fossil-lite bisect --good 2004/0601 --bad yesterday /lib/libc.a -- sh ~/test
+    fossil-lite: 2004/0601 Good
+    ...
+    ... is the first bad dump, 2004/1231 the last good one
+
+  The same again is answered from the log:
+
+    $ fossil-lite bisect --good 2004/0601 --bad yesterday /lib/libc.a -- sh ~/test
+    ... is the first bad dump, 2004/1231 the last good one";
+
 /// Find the first dump with which a command fails
 ///
 /// Runs COMMAND with each FILE as it was in a dump between the good and the bad date, half of
@@ -25,8 +39,7 @@ const SKIP: u8 = 125;
 /// says nothing about a dump. What was found is written to the log, and taken from there when the
 /// same is run again.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "Which upgrade broke the build?\n\n    \
-    fossil-lite bisect --good 2004/0601 --bad yesterday /usr/lib/libc.a -- make -C /src test")]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     source: Source,

@@ -11,13 +11,26 @@ use fossil_lite::program::{Failure, Source, system};
 use globset::{GlobBuilder, GlobMatcher};
 use venti_proto::Score;
 
+const EXAMPLES: &str = "\
+EXAMPLES
+  Where was that letter?
+
+    $ fossil-lite find '*.tex'
+    2004/1231/home/rob/letters/anna.tex
+
+  Everything that ever was in a directory, of another host:
+
+    $ fossil-lite find --host pequod '/home/*/*'
+    ...
+    2004/0611/home/rob/draft
+    ...";
+
 /// Find files in all dumps by their names
 ///
 /// Prints every version of every file whose name matches, once, with the newest dump that has it.
 /// A directory that is the same as in a later dump is not looked into again.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "Where was that letter?\n\n    \
-    venti=backup fossil-lite find '*letter*.tex'")]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     source: Source,

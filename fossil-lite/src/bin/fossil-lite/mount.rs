@@ -5,6 +5,30 @@ use std::path::PathBuf;
 use fossil_lite::program::{Failure, Source};
 use fossil_lite::show::{Sides, background, show};
 
+const EXAMPLES: &str = "\
+EXAMPLES
+  All hosts:
+
+    $ venti=backup fossil-lite mount /n/dump
+    $ ls /n/dump /n/dump/moby
+    /n/dump:
+    moby
+    pequod
+    ...
+    /n/dump/moby:
+    2004
+    ...
+    latest
+    $ umount /n/dump
+
+  This machine, so that /n/dump/2004/0611 is what it was then:
+
+    $ venti=backup fossil-lite mount --host $(hostname) /n/dump
+    $ ls -l /n/dump/2004/0611/lib/
+    ...
+    -rw-r--r-- ... libc.a
+    $ umount /n/dump";
+
 /// Mount the dump
 ///
 /// Shows /HOST/yyyy/mmdd[.n]/... of every host, or with --host the years of that one. Nothing can
@@ -12,10 +36,7 @@ use fossil_lite::show::{Sides, background, show};
 /// anybody else mounts it for themselves only. It goes into the background when the dump is there,
 /// and ends when it is unmounted or gets SIGTERM. A mount that a killed process left is replaced.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "All hosts:\n\n    venti=backup fossil-lite mount /n/dump\n\n\
-    This machine, so that /n/dump/2004/0611 is what it was then:\n\n    \
-    venti=backup fossil-lite mount --host $(hostname) /n/dump\n\n\
-    The end of it:\n\n    umount /n/dump")]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     source: Source,

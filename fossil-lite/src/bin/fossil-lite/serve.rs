@@ -3,6 +3,18 @@
 use fossil_lite::program::{Failure, Source};
 use fossil_lite::show::{Sides, background, show};
 
+const EXAMPLES: &str = "\
+EXAMPLES
+  For this machine:
+
+    $ venti=backup fossil-lite serve --background --listen /run/dump
+    listening on /run/dump
+
+  For a network in which nobody lies:
+
+    $ venti=backup fossil-lite serve --background --listen 'tcp!*!9fs' --trust-names
+    listening on ...:564";
+
 /// Serve the dump over 9P2000
 ///
 /// Shows /HOST/yyyy/mmdd[.n]/... of every host, or with --host the years of that one. Whoever
@@ -10,10 +22,7 @@ use fossil_lite::show::{Sides, background, show};
 /// may, unless the names that they claim are to be trusted. Prints the addresses when they can be
 /// connected to, and ends with SIGTERM.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "For this machine:\n\n    \
-    venti=backup fossil-lite serve --background --listen /run/dump\n\n\
-    For a network in which nobody lies:\n\n    \
-    venti=backup fossil-lite serve --listen 'tcp!*!9fs' --trust-names")]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     source: Source,

@@ -5,13 +5,26 @@ use std::io::Write;
 use fossil_lite::program::{Failure, Source, system};
 use jiff::{SignedDuration, Timestamp};
 
+const EXAMPLES: &str = "\
+EXAMPLES
+  Is there a dump of every host that is not older than it should be?
+
+    $ fossil-lite status
+    moby  ...  complete...
+    pequod  2004/0611  ...  complete  OVERDUE
+    [1]
+
+  For a monitor:
+
+    $ venti=backup fossil-lite status --max-age 30h || mail -s 'no dump' root </dev/null
+    ...";
+
 /// Say when each host was dumped last
 ///
 /// A line for every host: the last dump, its age, its size and how much that is more than the one
 /// before, and whether it is complete. Ends with status 1 if one is older than it should be.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "For a monitor:\n\n    \
-    venti=backup fossil-lite status --max-age 30h || mail -s 'no dump' root </dev/null")]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     source: Source,

@@ -11,10 +11,52 @@ use clap::{ArgAction, CommandFactory, Parser};
 use fossil_lite::date::When;
 use fossil_lite::dump::{Dump, Tree};
 use fossil_lite::past::{Asked, Missing, followed_history};
-use fossil_lite::program::{Failure, Generate, Source, end, generate, system};
+use fossil_lite::program::{Failure, Source, end, generate, system};
 use jiff::Timestamp;
+use manual::Generated;
 use shown::Shown;
 use venti_proto::roots::HostName;
+
+const EXAMPLES: &str = r#"EXAMPLES
+  Which versions of the library were there?
+
+    $ hist /lib/libc.a
+    ... /n/dump/.../lib/libc.a 6 root
+    ... /n/dump/.../lib/libc.a 6 root
+    ... /n/dump/2004/1231/lib/libc.a 7 root
+    ... /n/dump/2004/0611/lib/libc.a 7 root
+    ... /n/dump/2004/0601/lib/libc.a 7 root
+
+  What changed in the profile?
+
+    $ hist -d ~/.profile
+    ... /n/dump/.../home/rob/.profile ... root
+    --- /n/dump/2004/1231/home/rob/.profile
+    +++ /n/dump/.../home/rob/.profile
+    ...
+    -PATH=/bin
+    +PATH=/bin:/usr/bin
+    ...
+
+  The versions of two months, with times in UTC, and for a program:
+
+    $ hist -u --since 2004/0601 -s 2004/0731 /lib/libc.a
+    ... UTC ... /n/dump/2004/0611/lib/libc.a 7 root
+    ... UTC ... /n/dump/2004/0601/lib/libc.a 7 root
+    $ hist --json -s 2004/0601 /lib/libc.a
+    {...,"newest_dump":"2004/0601",...}
+
+  A file that had another name before, and one that is no more:
+
+    $ hist ~/notes ~/letters/anna.tex
+    ... /n/dump/.../home/rob/notes 8 root renamed from /home/rob/draft
+    ... /n/dump/2004/1231/home/rob/draft 8 root
+    deleted before /n/dump/.../home/rob/letters/anna.tex
+    ... /n/dump/2004/1231/home/rob/letters/anna.tex 10 root
+
+EXIT STATUS
+  0 complete; 1 no version was found; 2 usage; 3 a dump could not be read; 10 no such server or
+  store; 12 not allowed"#;
 
 /// Show the history of files
 ///
@@ -28,9 +70,7 @@ use venti_proto::roots::HostName;
     version,
     disable_help_flag = true,
     arg_required_else_help = true,
-    after_long_help = "What changed in the profile?\n\n    venti=backup hist -d ~/.profile\n\n\
-        0 complete; 1 no version was found; 2 usage; 3 a dump could not be read; 10 no such server \
-        or store; 12 not allowed"
+    after_long_help = EXAMPLES
 )]
 struct Arguments {
     #[command(flatten)]
@@ -70,7 +110,7 @@ struct Arguments {
 
     /// Print the man page or the completions of a shell
     #[arg(long, value_enum, value_name = "WHAT", hide = true, exclusive = true)]
-    generate: Option<Generate>,
+    generate: Option<Generated>,
 
     /// Print help
     #[arg(long, action = ArgAction::Help)]

@@ -8,9 +8,28 @@ use std::sync::Arc;
 
 use clap::{ArgAction, CommandFactory, Parser};
 use fossil_lite::dump::Tree;
-use fossil_lite::program::{Failure, Generate, connect, end, generate};
+use fossil_lite::program::{Failure, connect, end, generate};
 use fossil_lite::show::{Sides, background, show};
 use fossil_lite::store::BlockCache;
+use manual::Generated;
+
+const EXAMPLES: &str = "\
+EXAMPLES
+  Look into an archive:
+
+    $ vac -f home.vac /home
+    $ vacfs -m /mnt home.vac
+    $ cat /mnt/home/rob/notes
+    as ever
+    $ umount /mnt
+
+  Serve it to the programs of this machine that speak 9P:
+
+    $ vacfs -s /run/home home.vac
+    listening on /run/home
+
+EXIT STATUS
+  0 complete; 1 failed; 2 usage; 10 no such server or store; 11 in use; 12 not allowed";
 
 /// Show one archive as a file system
 ///
@@ -25,11 +44,7 @@ use fossil_lite::store::BlockCache;
     version,
     disable_help_flag = true,
     arg_required_else_help = true,
-    after_long_help = "Look into an archive:\n\n    \
-        venti=backup vacfs -m /mnt home.vac\n    ls /mnt\n    umount /mnt\n\n\
-        Serve it to the programs of this machine that speak 9P:\n\n    \
-        venti=backup vacfs -s /run/home home.vac\n\n\
-        0 complete; 1 failed; 2 usage; 10 no such server or store; 11 in use; 12 not allowed"
+    after_long_help = EXAMPLES
 )]
 struct Arguments {
     /// Server, or directory of a store [default: $venti]
@@ -63,7 +78,7 @@ struct Arguments {
 
     /// Print the man page or the completions of a shell
     #[arg(long, value_enum, value_name = "WHAT", hide = true, exclusive = true)]
-    generate: Option<Generate>,
+    generate: Option<Generated>,
 
     /// Print help
     #[arg(long, action = ArgAction::Help)]

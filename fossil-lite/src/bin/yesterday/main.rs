@@ -11,10 +11,62 @@ use fossil_lite::FileError;
 use fossil_lite::date::When;
 use fossil_lite::dump::Tree;
 use fossil_lite::past::{Found, extract, find, run_in_past, same_content};
-use fossil_lite::program::{Failure, Generate, Source, end, generate, system};
+use fossil_lite::program::{Failure, Source, end, generate, system};
 use jiff::Timestamp;
+use manual::Generated;
 use vac::reader::Piece;
 use venti_proto::roots::HostName;
+
+const EXAMPLES: &str = r#"EXAMPLES
+  The name of a file as it was on 11 June 2004, in the dump that is mounted on /n/dump:
+
+    $ yesterday -d 2004/0611 /lib/libc.a
+    /n/dump/2004/0611/usr/lib/libc.a
+
+  See what has changed in the last week in the profile:
+
+    $ yesterday --diff -n 7 ~/.profile
+    --- ...home/rob/.profile
+    +++ /home/rob/.profile
+    ...
+    -PATH=/bin:/usr/bin
+    +PATH=/bin:/usr/bin:/usr/games
+    [1]
+
+  Restore it; the present version is kept:
+
+    $ yesterday -c ~/.profile
+    /home/rob/.profile: as in ...
+    $ ls ~/.profile*
+    /home/rob/.profile
+    /home/rob/.profile.before-yesterday
+
+  Restore it if it differs, and keep nothing:
+
+    $ yesterday -C --discard ~/.profile
+
+  Print a file that is no more:
+
+    $ yesterday --cat ~/letters/anna.tex
+    yesterday: /home/rob/letters/anna.tex is not in the dump ...; it is in 2004/1231
+    [1]
+    $ yesterday --cat -d 2004/1231 ~/letters/anna.tex
+    Dear Anna
+
+  A program with the library of that day, and of two weeks ago:
+
+    $ yesterday -b -d 2004/0611 /lib/libc.a -- cat /lib/libc.a
+    /lib/libc.a: as in 2004/0611
+    good 2
+    $ yesterday -b -d '2 weeks ago' /lib/libc.a -- cat /lib/libc.a
+    /lib/libc.a: as in ...
+    bad 4
+    $ cat /lib/libc.a
+    bad 5
+
+EXIT STATUS
+  0 complete; 1 not there; 2 usage; 10 no such server or store; 12 not allowed. With --diff that of
+  diff, with -b that of the command."#;
 
 /// Print the names of files in the dump, or get them back
 ///
@@ -26,13 +78,7 @@ use venti_proto::roots::HostName;
     version,
     disable_help_flag = true,
     arg_required_else_help = true,
-    after_long_help = "See what has changed in the last week in the profile:\n\n    \
-        yesterday --diff -n 7 ~/.profile\n\n\
-        Restore it:\n\n    yesterday -c ~/.profile\n\n\
-        A program with the library of last Monday:\n\n    \
-        yesterday -b -d monday /lib/libc.so.6 -- make test\n\n\
-        0 complete; 1 not there; 2 usage; 10 no such server or store; 12 not allowed. With \
-        --diff that of diff, with -b that of the command."
+    after_long_help = EXAMPLES
 )]
 struct Arguments {
     #[command(flatten)]
@@ -85,7 +131,7 @@ struct Arguments {
 
     /// Print the man page or the completions of a shell
     #[arg(long, value_enum, value_name = "WHAT", hide = true, exclusive = true)]
-    generate: Option<Generate>,
+    generate: Option<Generated>,
 
     /// Print help
     #[arg(long, action = ArgAction::Help)]

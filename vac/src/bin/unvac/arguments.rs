@@ -5,25 +5,50 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
+use manual::Generated;
 use vac::extractor::{ExtractOptions, Limits, Owners};
 
 const EXAMPLES: &str = "\
-EXIT STATUS
-  0  everything was restored
-  1  nothing was restored, or the archive is malformed: the entries are named
-  2  the command line is wrong
-  3  something could not be restored, or differs: it is named
-  10 there is no such server or store    11 it is in use    12 not allowed
-  130 interrupted
-
 EXAMPLES
-  unvac -h backup -C /restore home.vac               restore an archive into /restore
-  unvac -t -v home.vac                               list what is in it
-  unvac home.vac glenda/lib/profile                  restore one file, below the present directory
-  unvac -c home.vac glenda/lib/profile | less        look at it
-  unvac -d --delete -C /home home.vac                make /home what it was, writing what differs
-  unvac --verify -C /home home.vac                   say how /home differs from the archive
-  unvac --tar home.vac | ssh host tar xpf -          restore where there is no unvac";
+  List what is in an archive:
+
+    $ vac -f home.vac /home
+    $ unvac -t -v home.vac
+    ...
+    -rw-r--r-- root       root  ... home/rob/notes
+    ...
+
+  Restore all of it into a directory:
+
+    $ unvac -C /restore home.vac
+    $ diff /home/rob/notes /restore/home/rob/notes
+
+  One file, below the present directory, and one to look at:
+
+    $ unvac home.vac home/rob/notes
+    $ unvac -c home.vac home/rob/notes
+    as ever
+
+  Say how a directory differs, and make it what it was, writing only what differs:
+
+    $ echo changed > /restore/home/rob/notes
+    $ touch /restore/home/rob/more
+    $ unvac --verify -C /restore home.vac
+    ...
+    [3]
+    $ unvac -n -d --delete -C /restore home.vac
+    ...
+    $ unvac -d --delete -C /restore home.vac
+    $ unvac --verify -C /restore home.vac
+
+  Restore where there is no unvac:
+
+    $ unvac --tar home.vac | ssh host tar xpf -
+
+EXIT STATUS
+  0 everything was restored; 1 nothing was restored, or the archive is malformed: the entries are
+  named; 2 usage; 3 something could not be restored, or differs: it is named; 10 no such server or
+  store; 11 store in use; 12 not allowed; 130 interrupted";
 
 /// Restore files from an archive in a Venti store.
 ///
@@ -156,7 +181,7 @@ pub(crate) struct Arguments {
 
     /// Print the man page, or completions for a shell
     #[arg(long, value_name = "WHAT", hide = true)]
-    pub(crate) generate: Option<Generate>,
+    pub(crate) generate: Option<Generated>,
 }
 
 /// Whose the files become.
@@ -168,15 +193,6 @@ pub(crate) enum OwnersOption {
     Names,
     /// Everything is mine
     Mine,
-}
-
-/// What can be generated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Generate {
-    Man,
-    Bash,
-    Zsh,
-    Fish,
 }
 
 impl Arguments {

@@ -10,29 +10,14 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use arguments::{Arguments, Generate};
+use arguments::Arguments;
+use manual::generate;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(what) = arguments.generate {
-        return generate(what);
+        let written = generate(what, Arguments::command(), "1", &mut std::io::stdout());
+        return ExitCode::from(u8::from(written.is_err()));
     }
     ExitCode::from(run::run(&arguments))
-}
-
-/// Prints the man page or completions.
-fn generate(what: Generate) -> ExitCode {
-    let mut command = Arguments::command();
-    let mut out = std::io::stdout();
-    let shell = match what {
-        Generate::Man => {
-            let page = clap_mangen::Man::new(command);
-            return ExitCode::from(u8::from(page.render(&mut out).is_err()));
-        }
-        Generate::Bash => clap_complete::Shell::Bash,
-        Generate::Zsh => clap_complete::Shell::Zsh,
-        Generate::Fish => clap_complete::Shell::Fish,
-    };
-    clap_complete::generate(shell, &mut command, "unvac", &mut out);
-    ExitCode::SUCCESS
 }

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use manual::Generated;
 use venti_proto::roots::HostName;
 
 /// Archive file trees in a Venti store.
@@ -199,7 +200,7 @@ pub(crate) struct Arguments {
 
     /// Print the man page or the completions of a shell
     #[arg(long, value_enum, value_name = "WHAT", hide = true, exclusive = true)]
-    pub(crate) generate: Option<Generate>,
+    pub(crate) generate: Option<Generated>,
 
     /// Print help
     #[arg(long, action = clap::ArgAction::Help)]
@@ -215,7 +216,11 @@ pub(crate) enum Task {
     /// Make one of everything in DIRECTORY, archive and restore it, and show what came back
     ///
     /// To archive a file of this name say ./selftest.
-    #[command(disable_help_flag = true)]
+    #[command(
+        disable_help_flag = true,
+        after_long_help = "EXAMPLES\n  What comes back of all that a file system can hold?\n\n    \
+            $ vac selftest /srv\n    ..."
+    )]
     Selftest {
         /// Where to make the files; they are removed in the end
         directory: PathBuf,
@@ -233,36 +238,51 @@ pub(crate) enum SnapshotUse {
     Require,
 }
 
-/// What is made from the definitions in this file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Generate {
-    /// The manual page
-    Man,
-    /// Completions for bash
-    Bash,
-    /// Completions for zsh
-    Zsh,
-    /// Completions for fish
-    Fish,
-}
-
-const EXAMPLES: &str = "\
-Examples:
+const EXAMPLES: &str = r"EXAMPLES
   Archive a directory into a store of its own, made if there is none:
-      vac -h /srv/venti /home
-  Archive to a server, sending and reading only what changed since the last time:
-      venti=backup vac -f home.vac /home
-      venti=backup vac -d home.vac -q -f home.vac /home
-  Every night, under yyyy/mmdd in one archive:
-      vac -q -a /var/lib/dump.vac /home
-  A dump of a database:
-      vac -h backup -i db.sql --command 'pg_dump db'
-  A logical volume as it was at one instant, by a snapshot that is removed again:
-      vac -h backup --pre 'lvcreate -s -L 5G -n before vg/home &&
-          mount -o ro /dev/vg/before /mnt/before' \\
-          --post 'umount /mnt/before; lvremove -f vg/before' /mnt/before
 
-Exit status:
+    $ vac -h /srv/home /home
+    vac: made a new store
+    vac:...
+
+  The nightly dump of this machine: only what changed since the last one is read and sent:
+
+    $ venti=backup vac --one-file-system /
+    vac: /dev: not entered: a file system of type devtmpfs
+    ...
+    vac:...
+    $ venti=backup vac --one-file-system -d latest /
+    ...
+    vac:...
+
+  As another host, and without telling the server of it:
+
+    $ venti=backup vac --host pequod /home
+    vac:...
+    $ venti=backup vac --no-record -f home.vac /home
+
+  With the score kept in a file, and compared with that:
+
+    $ venti=backup vac -d home.vac -q -f home.vac /home
+
+  Every night under yyyy/mmdd in one archive, as the original does it:
+
+    $ vac -q -a /var/lib/dump.vac /home
+    vac:...
+
+  A dump of a database:
+
+    $ vac -h backup -i db.sql --command 'pg_dump db'
+    vac:...
+
+  A logical volume as it was at one instant, by a snapshot that is removed again:
+
+    $ vac -h backup --pre 'lvcreate -s -L 5G -n before vg/home &&
+    >     mount -o ro /dev/vg/before /mnt/before' \
+    >     --post 'umount /mnt/before; lvremove -f vg/before' /mnt/before
+    vac:...
+
+EXIT STATUS
   0 complete; 1 no archive; 2 usage; 3 archive made, but not of everything; 10 no such server
   or store; 11 store in use; 12 not allowed; 130 interrupted";
 
