@@ -90,37 +90,51 @@ impl Machine {
         fs::rename(&home, &staged).unwrap();
         let entries = fs::read_dir(stage.path()).unwrap();
         let sources = entries.map(|entry| Source::Path(entry.unwrap().path())).collect();
+        let score = self.record(time, |store| {
+            let (options, progress) = (Options::default(), Arc::default());
+            archive(store, sources, &options, &progress, Arc::new(Silent)).unwrap().root
+        });
+        fs::rename(&staged, &home).unwrap();
+        score
+    }
+
+    /// Records as a dump of `moby` what is made in the store.
+    pub(crate) fn record(&self, time: &str, make: impl FnOnce(&Store) -> Score) -> Score {
         let clock = Arc::new(Clock::default());
         let time: Timestamp = time.parse().unwrap();
         clock.0.store(u64::try_from(time.as_millisecond()).unwrap(), Ordering::SeqCst);
         let store = open(&self.store(), &clock);
         let log = store.roots_log("Europe/Berlin", clock).unwrap();
-        let (options, progress) = (Options::default(), Arc::default());
-        let made = archive(&store, sources, &options, &progress, Arc::new(Silent)).unwrap();
+        let score = make(&store);
         let root = NewRoot {
             host: "moby".parse().unwrap(),
             archive: "-".parse().unwrap(),
-            score: made.root,
+            score,
             bytes: 100,
             files: 10,
             completeness: Completeness::Complete,
         };
         log.record(&root).unwrap();
-        fs::rename(&staged, &home).unwrap();
         drop(log);
         store.close().unwrap();
-        made.root
+        score
+    }
+
+    /// Makes a store that nothing was ever archived to.
+    pub(crate) fn make_store(&self) {
+        open(&self.store(), &Arc::default()).close().unwrap();
+    }
+
+    /// A program with these arguments, on this machine.
+    pub(crate) fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(arguments).env("venti", self.store()).env("TZ", "Europe/Berlin");
+        command.env("XDG_CACHE_HOME", self.place.path().join("cache")).env_remove("DUMP");
+        command
     }
 
     pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> Ran {
-        let output = Command::new(program)
-            .args(arguments)
-            .env("venti", self.store())
-            .env("TZ", "Europe/Berlin")
-            .env("XDG_CACHE_HOME", self.place.path().join("cache"))
-            .env_remove("DUMP")
-            .output()
-            .unwrap();
+        let output = self.command(program, arguments).output().unwrap();
         Ran {
             code: output.status.code().unwrap_or(-1),
             out: String::from_utf8(output.stdout).unwrap(),

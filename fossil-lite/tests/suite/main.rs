@@ -32,3 +32,5 @@ mod services;
 mod unreadable;
 #[cfg(test)]
 mod world;
+#[cfg(test)]
+mod yesterday;

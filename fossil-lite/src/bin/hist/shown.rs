@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::Command;
 
 use fossil_lite::FileError;
@@ -112,17 +113,22 @@ impl Shown<'_> {
     fn diff(&self, older: &Version, newer: &Version) -> Result<(), Failure> {
         let directory = tempfile::tempdir().map_err(system("can not make a directory"))?;
         let mut command = Command::new("diff");
-        command.arg("-ru");
-        for (place, version) in [("older", older), ("newer", newer)] {
+        command.arg("-ru").current_dir(directory.path());
+        for version in [older, newer] {
             let root = self.tree.open_dump(self.host, &version.newest)?;
             let file = resolve(self.tree, &root, &version.path, false)?;
-            let target = directory.path().join(place);
-            let restored = extract(&file, &target)?;
+            // Below the directory it has the name that it has in the dump: diff shows that of
+            // what is in directories.
+            let name = Path::new(&version.newest.name.to_string())
+                .join(std::ffi::OsStr::from_bytes(&file.path()));
+            let target = directory.path().join(name.parent().unwrap_or(Path::new("")));
+            std::fs::create_dir_all(&target).map_err(system("can not make a directory"))?;
+            extract(&file, &target)?;
             if !file.node().is_directory() {
-                let name = self.name(&version.newest, &version.path);
-                command.arg("--label").arg(std::ffi::OsStr::from_bytes(&name));
+                let label = self.name(&version.newest, &version.path);
+                command.arg("--label").arg(std::ffi::OsStr::from_bytes(&label));
             }
-            command.arg(restored);
+            command.arg(name);
         }
         std::io::stdout().flush().map_err(system("standard output"))?;
         // 1 says that they differ, as they should.

@@ -226,7 +226,7 @@ impl Yesterday<'_> {
             return Ok(0);
         }
         if *diff {
-            return self.diff(file, found);
+            return self.diff(file, path, found);
         }
         if *cat {
             return print(found);
@@ -280,17 +280,20 @@ impl Yesterday<'_> {
         std::fs::rename(restored, path).map_err(system(shown))
     }
 
-    fn diff(&self, file: &Path, found: &Found) -> Result<u8, Failure> {
+    fn diff(&self, file: &Path, path: &Path, found: &Found) -> Result<u8, Failure> {
         let directory = tempfile::tempdir().map_err(system("can not make a directory"))?;
-        let restored = extract(&found.file, directory.path())?;
+        // Below the directory it has the name that it has in the dump, and diff shows that.
+        let name = Path::new(&found.dump.name.to_string())
+            .join(std::ffi::OsStr::from_bytes(&found.file.path()));
+        let target = directory.path().join(name.parent().unwrap_or(Path::new("")));
+        std::fs::create_dir_all(&target).map_err(system("can not make a directory"))?;
+        extract(&found.file, &target)?;
         let mut command = Command::new("diff");
-        command.arg("-ru");
+        command.arg("-ru").current_dir(directory.path());
         if !found.file.node().is_directory() {
-            let label =
-                format!("{}/{}", found.dump.name, String::from_utf8_lossy(&found.file.path()));
-            command.arg("--label").arg(label).arg("--label").arg(file);
+            command.arg("--label").arg(&name).arg("--label").arg(file);
         }
-        let status = command.arg(restored).arg(file).status();
+        let status = command.arg(&name).arg(path).status();
         let status = status.map_err(system("can not run diff"))?;
         Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(2))
     }
