@@ -194,61 +194,6 @@ fn new_dumps_appear_as_they_are_recorded() {
     }
 }
 
-/// Four users, every mode of a file and a directory, through the kernel.
-#[test]
-fn permissions_are_those_of_the_archived_files() {
-    if !can_mount() {
-        return;
-    }
-    let world = World::new();
-    let source = tempfile::tempdir().unwrap();
-    let modes = [
-        0o000, 0o400, 0o040, 0o004, 0o600, 0o640, 0o644, 0o444, 0o700, 0o750, 0o755, 0o711, 0o440,
-        0o404, 0o044, 0o4755,
-    ];
-    for mode in modes {
-        let file = source.path().join(format!("file{mode:o}"));
-        let directory = source.path().join(format!("directory{mode:o}"));
-        fs::write(&file, "secret").unwrap();
-        fs::create_dir(&directory).unwrap();
-        fs::write(directory.join("inside"), "secret").unwrap();
-        for path in [file, directory] {
-            std::os::unix::fs::chown(&path, Some(2001), Some(3001)).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        }
-    }
-    fs::set_permissions(source.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    world.dump("moby", "2004-06-11T03:00:00Z", source.path());
-    let mounted = Mounted::new(world.tree(Some("moby")));
-    let root = mounted.path().join("2004/0611");
-    let users =
-        [("2001", "3001", 6), ("2002", "3001", 3), ("2003", "3003", 0), ("2004", "3004", 0)];
-    for (uid, gid, shift) in users {
-        // One process for all: what it could read and search.
-        let script = "cd \"$0\" && for m; do \
-            cat file$m >/dev/null 2>&1 && echo read $m; \
-            ls directory$m >/dev/null 2>&1 && echo list $m; \
-            cat directory$m/inside >/dev/null 2>&1 && echo search $m; done; true";
-        let names: Vec<String> = modes.iter().map(|mode| format!("{mode:o}")).collect();
-        let output = Command::new("setpriv")
-            .args(["--reuid", uid, "--regid", gid, "--clear-groups", "sh", "-c", script])
-            .arg(&root)
-            .args(&names)
-            .output()
-            .unwrap();
-        let mut expected = String::new();
-        for mode in modes {
-            let bits = mode >> shift & 7;
-            for (word, bit) in [("read", 4), ("list", 4), ("search", 1)] {
-                if bits & bit != 0 {
-                    expected += &format!("{word} {mode:o}\n");
-                }
-            }
-        }
-        assert_eq!(String::from_utf8(output.stdout).unwrap(), expected, "user {uid}");
-    }
-}
-
 #[test]
 fn a_missing_block_is_an_error_on_that_file_and_no_other() {
     if !can_mount() {

@@ -21,6 +21,8 @@ mod p9_messages;
 #[cfg(test)]
 mod p9_transcripts;
 #[cfg(test)]
+mod permissions;
+#[cfg(test)]
 mod programs;
 #[cfg(test)]
 mod renames;

@@ -113,9 +113,9 @@ fn one_connection_too_many_is_closed_and_the_others_live() {
 /// Runs a script with the Python package `python-9p`'s client, where that is installed.
 #[test]
 fn pythons_client_reads_files_and_directories() {
-    let known = Command::new("python3").args(["-c", "import py9p"]).output();
+    let known = Command::new("python3").args(["-c", "import py9p.native"]).output();
     if !known.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: no Python package py9p");
+        eprintln!("skipped: no Python package python-9p");
         return;
     }
     let address = serve_tcp(Limits::default());

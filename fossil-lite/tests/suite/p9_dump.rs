@@ -85,3 +85,37 @@ fn whoever_comes_over_the_network_gets_what_everybody_gets() {
     assert_eq!(may(other, false, "", "secret"), denied);
     assert_eq!(may(other, true, &owner, "open"), denied, "claims another's name");
 }
+
+/// As Plan 9's fshistory has it: what is the same shows the same qid.
+#[test]
+fn what_did_not_change_has_the_same_qid_in_every_dump() {
+    let world = World::new();
+    let source = tempfile::tempdir().unwrap();
+    let at = |name: &str| source.path().join(name);
+    for name in ["changes", "stays/below"] {
+        fs::create_dir_all(at(name)).unwrap();
+        fs::write(at(name).join("file"), "x").unwrap();
+    }
+    world.dump("moby", "2004-06-11T03:00:00Z", source.path());
+    // What comes before it in the archive has nothing to do with it.
+    for number in 0..100 {
+        fs::write(at("changes").join(format!("new{number}")), "new").unwrap();
+    }
+    fs::create_dir(at("another")).unwrap();
+    world.dump("moby", "2004-06-12T03:00:00Z", source.path());
+    let tree = world.tree(Some("moby"));
+    let dump = DumpFor::new(tree, Peer::Local { uid: 0 }, false);
+    let qid = |day: &str, path: &str| {
+        let (mut node, mut qid) = dump.attach("", "").unwrap();
+        for name in ["2004", day].into_iter().chain(path.split('/')) {
+            (node, qid) = dump.walk(&node, name).unwrap();
+        }
+        qid
+    };
+    for path in ["stays", "stays/below", "stays/below/file", "changes/file"] {
+        assert_eq!(qid("0611", path), qid("0612", path), "{path}");
+    }
+    let (before, after) = (qid("0611", "changes"), qid("0612", "changes"));
+    assert!(before.path == after.path && before.version != after.version);
+    assert_ne!(qid("0612", "another").path, qid("0612", "changes").path);
+}
