@@ -33,6 +33,9 @@ pub enum FileError {
     /// The file has no such extended attribute.
     #[error("no such attribute")]
     NoAttribute,
+    /// The server is none of ours, or an old one.
+    #[error("the server keeps no roots, and so has no dump")]
+    NoRoots,
     /// Blocks are missing or damaged, or the archive is not one.
     #[error("i/o error: {detail}")]
     Io {

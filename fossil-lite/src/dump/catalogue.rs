@@ -162,6 +162,7 @@ impl Known {
 fn unreadable(error: &RootLogError) -> FileError {
     match error {
         RootLogError::Store(error) => FileError::from(error),
+        RootLogError::Unsupported => FileError::NoRoots,
         error => FileError::Io { detail: error.to_string() },
     }
 }

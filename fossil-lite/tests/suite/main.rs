@@ -1,6 +1,8 @@
 //! The tests of this crate that look at it from outside, in one binary.
 
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod busy_mount;
 #[cfg(test)]
 mod counting;

@@ -22,7 +22,8 @@ EXAMPLES
 /// Say when each host was dumped last
 ///
 /// A line for every host: the last dump, its age, its size and how much that is more than the one
-/// before, and whether it is complete. Ends with status 1 if one is older than it should be.
+/// before, and whether it is complete. Ends with status 1 if one is older than it should be, or if
+/// there is none.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -51,6 +52,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Some(host) => vec![host.clone()],
         None => catalogue.hosts(),
     };
+    if hosts.is_empty() {
+        eprintln!("fossil-lite: no host was ever dumped");
+        return Ok(1);
+    }
     for host in hosts {
         let dumps = catalogue.dumps(&host);
         let Some(last) = dumps.last() else { continue };
