@@ -12,7 +12,7 @@ use crate::support::server::{Server, has_strace};
 const CHANGING_CALLS: &str = "pwrite64,pwritev,pwritev2,write,fdatasync,fsync,ftruncate,rename,\
     renameat,renameat2,openat,unlink,unlinkat,mkdir,mkdirat,fchmod,fchmodat";
 
-fn kills() -> u64 {
+pub(crate) fn kills() -> u64 {
     std::env::var("VENTI_KILLS").map_or(50, |n| n.parse().expect("VENTI_KILLS is a number"))
 }
 

@@ -7,6 +7,7 @@
 
 mod support;
 
+mod dump;
 mod examples;
 mod faults;
 mod kill;
