@@ -48,7 +48,8 @@ pub fn run_in_past(
         mount(Arc::clone(tree), &directory, audience).map_err(system("can not mount the dump"))?;
     let mut unshare = Command::new("unshare");
     if !root {
-        unshare.arg("--map-current-user");
+        // Only root of a name space of users mounts in it.
+        unshare.arg("--map-root-user");
     }
     unshare.args(["--mount", "--propagation", "private", "sh", "-c", BIND, "sh"]);
     unshare.arg(&bound);
@@ -60,6 +61,12 @@ pub fn run_in_past(
         unshare.arg(then).arg(path);
     }
     unshare.arg("--");
+    if !root {
+        // In one more, the user is who they were.
+        let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+        unshare.args(["unshare", "--user", &format!("--map-user={}", user.as_raw())]);
+        unshare.args([&format!("--map-group={}", group.as_raw()), "--"]);
+    }
     match command {
         [] => unshare.arg(std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into())),
         command => unshare.args(command),

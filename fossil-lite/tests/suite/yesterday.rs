@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
 use std::process::Command;
 
 use fossil_lite::date::When;
@@ -205,37 +204,41 @@ fn several_files_are_bound_and_nothing_else_is_changed() {
 /// Whoever may make name spaces and mount for themselves needs not be root.
 #[test]
 fn one_process_in_the_past_of_a_user() {
-    let as_user = |command: &mut Command| {
-        use std::os::unix::process::CommandExt;
-        command.uid(2001).gid(2001).output().is_ok_and(|output| output.status.success())
-    };
-    let may = as_user(Command::new("unshare").args(["--map-current-user", "--mount", "true"]));
-    let helper = ["fusermount3", "fusermount"]
-        .iter()
-        .any(|program| Command::new(program).arg("-V").output().is_ok());
-    if !can_mount() || !may || !helper {
-        eprintln!("skipped: needs root to become a user, user namespaces and fusermount");
+    let there =
+        |command: &str, argument: &str| Command::new(command).arg(argument).output().is_ok();
+    if !can_mount() || !there("fusermount3", "-V") || !there("setpriv", "-V") {
+        eprintln!("skipped: needs root to become a user, fusermount3 and setpriv");
         return;
     }
-    let (machine, profile) = Machine::with_history();
-    fs::set_permissions(&profile, fs::Permissions::from_mode(0o644)).unwrap();
-    for name in ["store", "home", "store/arenas", "store/roots"] {
-        let path = machine.place.path().join(name);
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    let (machine, _) = Machine::with_history();
+    let (inside, profile) = (machine.home("directory/inside"), machine.home("profile"));
+    fs::write(&inside, "today\n").unwrap();
+    // As it is where users may mount: a device that they may open.
+    let device = machine.place.path().join("fuse");
+    let as_user = "mknod -m 666 \"$0\" c 10 229 && mount --bind \"$0\" /dev/fuse && \
+        exec setpriv --reuid daemon --regid daemon --clear-groups \"$@\"";
+    let run = |program: &str, arguments: &[&str]| {
+        let _ = fs::remove_file(&device);
+        let mut command = machine.command("unshare", &["--mount", "sh", "-c", as_user]);
+        command.arg(&device).arg(program).args(arguments);
+        command.env("TMPDIR", machine.place.path()).output().unwrap()
+    };
+    if !run("unshare", &["--map-root-user", "--mount", "true"]).status.success() {
+        eprintln!("skipped: users may not make name spaces here");
+        return;
     }
-    assert!(
-        Command::new("chown")
-            .args(["-R", "2001:2001"])
-            .arg(machine.place.path())
-            .status()
-            .unwrap()
-            .success()
-    );
-    let mut command = machine.command(YESTERDAY, &["--host", "moby", "-b", "-20040611", &profile]);
-    std::os::unix::process::CommandExt::uid(command.args(["--", "cat", &profile]), 2001);
-    std::os::unix::process::CommandExt::gid(&mut command, 2001);
-    let output = command.env("TMPDIR", machine.place.path()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "one\n", "{said}");
-    assert!(Path::new(&profile).exists() && output.status.success(), "{said}");
+    let owned =
+        Command::new("chown").args(["-R", "daemon:daemon"]).arg(machine.place.path()).status();
+    assert!(owned.unwrap().success());
+    // What they may read, that is: the archived permissions count.
+    for (file, expected, code) in [(&inside, "inside\ndaemon\n", 0), (&profile, "daemon\n", 1)] {
+        let script = "cat \"$0\"; code=$?; id -nu; exit $code";
+        let file = file.to_str().unwrap();
+        let options = ["--host", "moby", "-b", "-20040611", file, "--", "sh", "-c", script, file];
+        let output = run(YESTERDAY, &options);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{said}");
+        assert_eq!(output.status.code(), Some(code), "{said}");
+    }
+    assert_eq!(fs::read(&inside).unwrap(), b"today\n", "for nobody else");
 }
