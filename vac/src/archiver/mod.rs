@@ -1,9 +1,11 @@
 //! The archiver: walks a tree, reads what has to be read, and writes an archive of it.
 //!
-//! One thread walks ([`walk`](crate::walk)) and writes down what it meets; several read the
-//! content, hash it and give it to the store, each with its own batches; one puts the directories
-//! together. Work is handed over by chunks of some hundred files. See [`archive`].
+//! One thread walks ([`walk`](crate::walk)) and writes down what it meets, some are ahead of it
+//! and look up what it will meet next; several read the content, hash it and
+//! give it to the store, each with its own batches; one puts the directories together. Work is
+//! handed over by chunks of some hundred files. See [`archive`].
 
+mod ahead;
 mod assembler;
 mod chunk;
 mod content;

@@ -69,6 +69,9 @@ pub struct Options {
     pub access_times: bool,
     /// Threads that read, hash and store.
     pub readers: usize,
+    /// Threads that list and look up directories before the walk comes to them. What they find
+    /// does not depend on how many they are; with none the walk does it all.
+    pub walkers: usize,
     /// The most bytes that are given to the store in a second.
     pub upload_rate: Option<u64>,
     /// Ask the store which blocks it has before sending them.
@@ -90,6 +93,7 @@ impl Default for Options {
             merge: false,
             access_times: false,
             readers: processors.clamp(2, 16),
+            walkers: processors.clamp(1, 8),
             upload_rate: None,
             probe: false,
             checkpoints: None,

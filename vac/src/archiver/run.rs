@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use parking_lot::Mutex;
 use venti_proto::{BlockStore, Score};
 
+use super::ahead::Ahead;
 use super::assembler::{Assembler, Finished};
 use super::chunk::{Change, Chunk};
 use super::describe::FileSystemNumbers;
@@ -18,6 +19,7 @@ use super::pace::Pace;
 use super::progress::{Counts, Progress, add};
 use super::reader::Reader;
 use super::scan::{Channels, Scanner};
+use super::select::Selection;
 use super::sink::Sink;
 use super::sources::{SourcePath, StoredStream, top_of};
 use super::stdin::StoreStream;
@@ -67,6 +69,21 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    pub(super) fn new(
+        progress: &Arc<Progress>,
+        observer: Arc<dyn Observer>,
+        probe: bool,
+    ) -> Shared {
+        Shared {
+            progress: Arc::clone(progress),
+            observer,
+            error: Mutex::new(None),
+            lost: Mutex::new(false),
+            failed: AtomicBool::new(false),
+            probe,
+        }
+    }
+
     pub(super) fn report(&self, problem: &Problem) {
         let counters = &self.progress.counters;
         match problem.kind {
@@ -123,14 +140,7 @@ pub fn archive(
     if !BLOCK_SIZES.contains(&options.block_size) {
         return Err(ArchiveError::BlockSize(options.block_size));
     }
-    let shared = Shared {
-        progress: Arc::clone(progress),
-        observer,
-        error: Mutex::new(None),
-        lost: Mutex::new(false),
-        failed: AtomicBool::new(false),
-        probe: options.probe,
-    };
+    let shared = Shared::new(progress, observer, options.probe);
     let prepared = store_streams(store, sources, options, &shared)?;
     let mut finished = run(store, &prepared, options, &shared);
     if matches!(finished, Err(ArchiveError::StaleHint)) {
@@ -241,6 +251,8 @@ fn run(
         Mutex::new(Reader::new(sink, counters, options.block_size))
     };
     let readers: Vec<_> = (0..options.readers.max(1)).map(new_reader).collect();
+    let selection = Selection::new(&options.exclusions);
+    let ahead = Ahead::new(&selection, shared, options.walkers);
     std::thread::scope(|scope| {
         for reader in &readers {
             let (queue, done) = (reader_queue.clone(), to_assembler.clone());
@@ -254,12 +266,13 @@ fn run(
             scope.spawn(move || assemble(assembler, shared, &assembler_queue, &give_back));
         let channels = Channels { free, to_readers, to_assembler };
         let prefetching = old.map(|old| old.start(scope));
-        let mut scanner = Scanner::new(store, options, shared, old, &numbers, channels);
+        let walking = ahead.start(scope);
+        let mut scanner = Scanner::new(store, options, &ahead, old, &numbers, channels);
         if let Err(error) = scanner.run(top) {
             shared.fail(error);
         }
         drop(scanner);
-        drop(prefetching);
+        drop((prefetching, walking));
         let finished = assembling.join().map_err(|_| ArchiveError::Interrupted);
         match shared.error.lock().take() {
             Some(error) => Err(error),

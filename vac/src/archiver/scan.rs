@@ -1,8 +1,9 @@
 //! The walk: meets every name in the order of the archive and writes it into chunks.
 //!
 //! The tree is walked depth first without recursion. A directory's names are listed and sorted at
-//! once; its children are looked up one by one, compared with the older archive, which is read in
-//! the same order, and what has to be read is left to the readers.
+//! once and looked up some hundred at a time, by walkers that are ahead of the walk or, if none has
+//! begun, here. They are compared with the older archive, which is read in the same order, and
+//! what has to be read is left to the readers.
 //!
 //! A directory stays open as long as the walk is below it, but of a long path only the last
 //! [`OPEN_LEVELS`] are: the others are opened again through `..` and are checked to be the same.
@@ -20,6 +21,7 @@ use crossbeam_channel::{Receiver, Sender};
 use rustix::io::Errno;
 use venti_proto::BlockStore;
 
+use super::ahead::{Ahead, Called, Listing, Looked, Opened, Run};
 use super::chunk::{Chunk, Event};
 use super::describe::FileSystemNumbers;
 use super::error::{ArchiveError, ProblemKind};
@@ -38,7 +40,6 @@ const OPEN_LEVELS: usize = 64;
 
 /// One directory of the present path.
 struct Level<'a> {
-    directory: Option<Arc<Directory>>,
     attributes: Option<Attributes>,
     names: Names,
     next: usize,
@@ -52,7 +53,15 @@ struct Level<'a> {
 
 /// What is in a directory.
 enum Names {
-    Listed(NameList),
+    Listed {
+        /// Of the listing, however often it is opened.
+        number: u64,
+        names: Arc<NameList>,
+        /// The open directory; none while the walk is far below.
+        listing: Option<Arc<Listing>>,
+        /// The names that were looked up last.
+        run: Option<Arc<Run>>,
+    },
     /// The arguments: every name has a directory of its own.
     Top(Vec<TopName>),
 }
@@ -60,7 +69,7 @@ enum Names {
 impl Names {
     fn get(&self, position: usize) -> Option<&CStr> {
         match self {
-            Names::Listed(names) => names.get(position),
+            Names::Listed { names, .. } => names.get(position),
             Names::Top(names) => names.get(position).map(|top| top.name.as_c_str()),
         }
     }
@@ -70,7 +79,8 @@ impl Names {
 pub(super) struct Scanner<'a> {
     options: &'a Options,
     shared: &'a Shared,
-    selection: Selection<'a>,
+    selection: &'a Selection<'a>,
+    ahead: &'a Ahead<'a>,
     old: Option<&'a OldReader<'a>>,
     free: Receiver<Chunk>,
     to_readers: Sender<Chunk>,
@@ -97,15 +107,16 @@ impl<'a> Scanner<'a> {
     pub(super) fn new(
         store: &'a dyn BlockStore,
         options: &'a Options,
-        shared: &'a Shared,
+        ahead: &'a Ahead<'a>,
         old: Option<&'a OldReader<'a>>,
         numbers: &'a FileSystemNumbers,
         channels: Channels,
     ) -> Scanner<'a> {
         Scanner {
             options,
-            shared,
-            selection: Selection::new(&options.exclusions),
+            shared: ahead.shared(),
+            selection: ahead.selection(),
+            ahead,
             old,
             free: channels.free,
             to_readers: channels.to_readers,
@@ -144,12 +155,13 @@ impl<'a> Scanner<'a> {
                 self.path = path;
                 self.path_with_slash();
                 self.base_event();
-                self.enter(c"/", Arc::new(directory), attributes, old);
+                let listed = self.list(Opened { directory, attributes });
+                self.enter(c"/", *listed, old);
             }
             Top::Names(names) => {
                 self.enter_event(c"/", None, Extended::default());
                 let old = self.open_old(old);
-                self.push_level(None, None, Names::Top(names), old);
+                self.push_level(None, Names::Top(names), old);
             }
         }
         while !self.stack.is_empty() {
@@ -179,14 +191,8 @@ impl<'a> Scanner<'a> {
             return Ok(());
         }
         match &level.names {
-            Names::Listed(names) => {
-                let Some(name) = names.get(position).map(CStr::to_owned) else {
-                    return self.leave();
-                };
-                let Some(directory) = level.directory.clone() else { return Ok(()) };
-                self.path.extend_from_slice(name.to_bytes());
-                self.meet(&directory, &name)
-            }
+            Names::Listed { names, .. } if position >= names.len() => self.leave(),
+            Names::Listed { .. } => self.meet_listed(position),
             Names::Top(names) => {
                 let Some(name) = names.get(position).cloned() else { return self.leave() };
                 level.below = name.prefix.len();
@@ -195,7 +201,7 @@ impl<'a> Scanner<'a> {
                 self.base_event();
                 self.path.extend_from_slice(name.name.to_bytes());
                 match &name.origin {
-                    Origin::In(parent) => self.meet(parent, &name.name),
+                    Origin::In(parent) => self.meet_argument(parent, &name.name),
                     Origin::Stored(stream) => {
                         self.meet_stream(&name.name, *stream);
                         Ok(())
@@ -225,15 +231,22 @@ impl<'a> Scanner<'a> {
         let Some(left) = self.stack.pop() else { return Ok(()) };
         self.chunk.events.push(Event::Leave);
         let Some(parent) = self.stack.last_mut() else { return Ok(()) };
-        if parent.directory.is_some() || matches!(parent.names, Names::Top(_)) {
+        let Names::Listed { number, listing: above @ None, names, .. } = &mut parent.names else {
             return Ok(());
-        }
-        let reopened = match (&left.directory, &parent.attributes) {
-            (Some(left), Some(attributes)) => left.open_parent(attributes),
+        };
+        let reopened = match (&left.names, &parent.attributes) {
+            (Names::Listed { listing: Some(left), .. }, Some(attributes)) => {
+                left.directory.open_parent(attributes).map(|found| (found, *attributes))
+            }
             _ => Err(Errno::STALE),
         };
         match reopened {
-            Ok(directory) => parent.directory = Some(Arc::new(directory)),
+            Ok((directory, attributes)) => {
+                let path = self.path.get(..parent.path_length).unwrap_or_default().to_vec();
+                let called = Called { number: *number, path, below: parent.below };
+                let opened = Opened { directory, attributes };
+                *above = Some(Arc::new(Listing::new(called, opened, Arc::clone(names))));
+            }
             Err(errno) => {
                 // What is left of the directory can not be reached any more.
                 parent.next = usize::MAX;
@@ -245,26 +258,71 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Decides what is done about a name.
-    fn meet(&mut self, directory: &Arc<Directory>, name: &CStr) -> Result<(), ArchiveError> {
+    /// Meets a name of the directory that the walk is in.
+    fn meet_listed(&mut self, position: usize) -> Result<(), ArchiveError> {
+        let Some((run, looked)) = self.look_up(position) else { return Ok(()) };
+        let Some(name) = run.listing.names.get(position) else { return Ok(()) };
+        self.path.extend_from_slice(name.to_bytes());
+        match looked {
+            Looked::Found(attributes) if attributes.kind == FileKind::Directory => {
+                let ready = |ahead: &Ahead<'_>| ahead.directory(&run, position);
+                self.meet_directory(&run.listing.directory, name, attributes, ready)
+            }
+            Looked::Found(attributes) => self.meet_other(&run.listing.directory, name, attributes),
+            Looked::Excluded => {
+                self.left_out(ProblemKind::Excluded);
+                Ok(())
+            }
+            Looked::Failed(errno) => {
+                self.fail(failure_of(errno));
+                Ok(())
+            }
+        }
+    }
+
+    /// The run that has this position of the directory that the walk is in.
+    fn look_up(&mut self, position: usize) -> Option<(Arc<Run>, Looked)> {
+        let Names::Listed { listing, run, .. } = &mut self.stack.last_mut()?.names else {
+            return None;
+        };
+        if let Some(run) = run
+            && let Some(looked) = run.looked(position)
+        {
+            return Some((Arc::clone(run), looked));
+        }
+        let next = self.ahead.run(listing.as_ref()?, position);
+        let looked = next.looked(position)?;
+        *run = Some(Arc::clone(&next));
+        Some((next, looked))
+    }
+
+    /// Meets what the user named.
+    fn meet_argument(&mut self, parent: &Arc<Directory>, name: &CStr) -> Result<(), ArchiveError> {
         let below = self.stack.last().map_or(0, |level| level.below).min(self.path.len());
         if !self.selection.keeps_name(&self.path, below) {
             self.left_out(ProblemKind::Excluded);
             return Ok(());
         }
-        let attributes = match directory.attributes_of(name) {
-            Ok(attributes) => attributes,
+        match parent.attributes_of(name) {
+            Ok(attributes) if attributes.kind == FileKind::Directory => {
+                self.meet_directory(parent, name, attributes, |_| None)
+            }
+            Ok(attributes) => self.meet_other(parent, name, attributes),
             Err(errno) => {
                 self.fail(failure_of(errno));
-                return Ok(());
+                Ok(())
             }
-        };
-        let parent = self.stack.last().and_then(|level| level.attributes);
-        let crossing = self.selection.crossing(parent.as_ref(), &attributes);
-        if attributes.kind == FileKind::Directory {
-            return self.meet_directory(directory, name, attributes, crossing);
         }
-        if let Crossing::LeftOut(kind) = crossing {
+    }
+
+    /// Meets anything but a directory.
+    fn meet_other(
+        &mut self,
+        directory: &Arc<Directory>,
+        name: &CStr,
+        attributes: Attributes,
+    ) -> Result<(), ArchiveError> {
+        if let Crossing::LeftOut(kind) = self.crossing(&attributes) {
             self.left_out(ProblemKind::FileSystem(kind));
             return Ok(());
         }
@@ -274,5 +332,11 @@ impl<'a> Scanner<'a> {
         }
         let old = self.find_old(name);
         self.meet_file(directory, name, attributes, old)
+    }
+
+    /// Whether what has these attributes is in another file system than the present directory.
+    fn crossing(&self, child: &Attributes) -> Crossing {
+        let parent = self.stack.last().and_then(|level| level.attributes);
+        self.selection.crossing(parent.as_ref(), child)
     }
 }

@@ -89,6 +89,14 @@ impl Directory {
     /// # Errors
     /// What the system says; `EFBIG` if the names take more than 4 GiB.
     pub fn list(&self, buffer: &mut Vec<u8>) -> Result<NameList, Errno> {
+        self.list_some(usize::MAX, buffer)
+    }
+
+    /// As [`Directory::list`], but no more than `most` names.
+    ///
+    /// # Errors
+    /// As [`Directory::list`].
+    pub fn list_some(&self, most: usize, buffer: &mut Vec<u8>) -> Result<NameList, Errno> {
         buffer.clear();
         buffer.reserve(LIST_BUFFER);
         let mut names = NameList::default();
@@ -98,6 +106,9 @@ impl Directory {
             let entry = entry?;
             let name = entry.file_name();
             if name != c"." && name != c".." {
+                if names.len() == most {
+                    break;
+                }
                 names.push(name).map_err(|_| Errno::FBIG)?;
             }
         }
@@ -189,5 +200,6 @@ mod tests {
         }
         let directory = Directory::open_path(&c_path(place.path())).unwrap();
         assert_eq!(directory.list(&mut Vec::new()).unwrap().len(), 3000);
+        assert_eq!(directory.list_some(2999, &mut Vec::new()).unwrap().len(), 2999);
     }
 }

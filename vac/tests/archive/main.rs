@@ -12,3 +12,4 @@ mod losses;
 mod merge;
 mod selection;
 mod support;
+mod walkers;

@@ -3,6 +3,9 @@
 use std::ffi::CStr;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
+use super::super::ahead::{Ahead, Listed, Opened};
 use super::super::chunk::Event;
 use super::super::error::{ArchiveError, Problem, ProblemKind};
 use super::super::merge::Merged;
@@ -11,125 +14,129 @@ use super::super::reader::failure_of;
 use super::super::select::Crossing;
 use super::super::sources::Origin;
 use super::{Level, Names, OPEN_LEVELS, Scanner};
-use crate::format::name_order;
-use crate::walk::{Attributes, Directory, Extended, NameList};
+use crate::walk::{Attributes, Directory, Extended};
 
 impl<'a> Scanner<'a> {
+    /// Enters a directory, or writes down why not. `ready` gives what a walker found there.
     pub(super) fn meet_directory(
         &mut self,
-        parent: &Arc<Directory>,
+        parent: &Directory,
         name: &CStr,
-        attributes: Attributes,
-        crossing: Crossing,
+        looked_up: Attributes,
+        ready: impl FnOnce(&Ahead<'_>) -> Option<Result<Box<Listed>, Errno>>,
     ) -> Result<(), ArchiveError> {
         let old = self.find_old(name).and_then(|old| old.streams());
-        let opened = parent.open_child(name);
-        let left_out = match crossing {
-            Crossing::LeftOut(kind) => Some(ProblemKind::FileSystem(kind)),
-            Crossing::Same | Crossing::Entered => match &opened {
-                Ok(directory) => self.selection.leaves_out_content(directory, &attributes),
-                Err(_) => None,
-            },
-        };
-        if let Some(reason) = left_out {
-            // The directory itself is kept, so that there is something to mount on.
-            self.left_out(reason);
-            self.enter_event(name, Some(attributes), Extended::default());
-            self.chunk.events.push(Event::Leave);
-            return Ok(());
+        // What is not entered is not touched: the server of a network file system may be gone.
+        if let Crossing::LeftOut(kind) = self.crossing(&looked_up) {
+            self.enter_nothing(name, looked_up, ProblemKind::FileSystem(kind));
+            return self.shared.check();
         }
-        match opened {
-            Ok(directory) => self.enter(name, Arc::new(directory), attributes, old),
+        let listed = match ready(self.ahead) {
+            Some(listed) => listed.map(Ok),
+            None => {
+                Opened::open(parent, name).map(|opened| match self.crossing(&opened.attributes) {
+                    // Mounted after it was looked up.
+                    Crossing::LeftOut(kind) => Err((opened.attributes, kind)),
+                    Crossing::Same | Crossing::Entered => Ok(self.list(opened)),
+                })
+            }
+        };
+        match listed {
+            Ok(Ok(listed)) => match listed.left_out {
+                Some(reason) => self.enter_nothing(name, listed.attributes, reason),
+                None => self.enter(name, *listed, old),
+            },
+            Ok(Err((attributes, kind))) => {
+                self.enter_nothing(name, attributes, ProblemKind::FileSystem(kind));
+            }
             Err(errno) => {
-                self.fail(failure_of(errno));
-                self.enter_event(name, Some(attributes), Extended::default());
-                self.chunk.events.push(Event::Leave);
+                self.enter_nothing(name, looked_up, ProblemKind::Failed(failure_of(errno)));
             }
         }
         self.shared.check()
     }
 
-    /// Enters a directory that is open.
-    pub(super) fn enter(
-        &mut self,
-        name: &CStr,
-        directory: Arc<Directory>,
-        attributes: Attributes,
-        old: Option<OldStreams>,
-    ) {
-        self.numbers.learn(attributes.identity.device, &directory);
-        let mut errors = Vec::new();
-        let extended = Extended::of_open(&directory, &mut errors);
+    /// Lists a directory on this thread.
+    pub(super) fn list(&mut self, opened: Opened) -> Box<Listed> {
+        let length = self.path.len();
+        self.path_with_slash();
+        let below = self.below();
+        let listed = self.ahead.list(opened, &self.path, below, &mut self.list_buffer);
+        self.path.truncate(length);
+        listed
+    }
+
+    /// Keeps a directory without its content, so that there is something to mount on.
+    fn enter_nothing(&mut self, name: &CStr, attributes: Attributes, reason: ProblemKind) {
+        self.left_out(reason);
+        self.enter_event(name, Some(attributes), Extended::default());
+        self.chunk.events.push(Event::Leave);
+    }
+
+    /// Enters a directory that was listed.
+    pub(super) fn enter(&mut self, name: &CStr, listed: Listed, old: Option<OldStreams>) {
+        let Listed { attributes, extended, extended_errors, failure, listing, first, .. } = listed;
+        self.numbers.learn(attributes.identity.device, &listing.directory);
         self.enter_event(name, Some(attributes), extended);
-        for error in errors {
+        for error in extended_errors {
             self.shared.report(&Problem::extended(&self.path, &error));
         }
-        let names = match directory.list(&mut self.list_buffer) {
-            Ok(mut names) => {
-                names.sort_by(name_order);
-                names
-            }
-            Err(errno) => {
-                self.fail(failure_of(errno));
-                NameList::default()
-            }
-        };
+        if let Some(errno) = failure {
+            self.fail(failure_of(errno));
+        }
         self.path_with_slash();
         self.shared.progress.set_current(&self.path);
         let old = self.open_old(old);
-        self.push_level(Some(directory), Some(attributes), Names::Listed(names), old);
+        let (number, names) = (listing.number, Arc::clone(&listing.names));
+        let names = Names::Listed { number, names, listing: Some(listing), run: first };
+        self.push_level(Some(attributes), names, old);
+    }
+
+    /// Where the part of the path below the archived directory starts, for what is in the
+    /// directory of this path.
+    fn below(&self) -> usize {
+        match self.stack.last() {
+            // Below an argument that is a directory, the path starts behind its name.
+            Some(Level { names: Names::Top(_), .. }) | None => self.path.len(),
+            Some(level) => level.below,
+        }
     }
 
     pub(super) fn push_level(
         &mut self,
-        directory: Option<Arc<Directory>>,
         attributes: Option<Attributes>,
         names: Names,
         old: Option<OldDirectory<'a>>,
     ) {
-        let merged = self.find_archives(directory.as_deref(), &names);
-        let path_length = self.path.len();
-        let below = match self.stack.last() {
-            // Below an argument that is a directory, the path starts behind its name.
-            Some(Level { names: Names::Top(_), .. }) | None => path_length,
-            Some(level) => level.below,
-        };
-        let next = 0;
-        self.stack.push(Level {
-            directory,
-            attributes,
-            names,
-            next,
-            old,
-            merged,
-            path_length,
-            below,
-        });
+        let merged = self.find_archives(&names);
+        let (path_length, below) = (self.path.len(), self.below());
+        self.stack.push(Level { attributes, names, next: 0, old, merged, path_length, below });
         if let Some(far) = self.stack.len().checked_sub(OPEN_LEVELS)
-            && let Some(level) = self.stack.get_mut(far)
+            && let Some(Level { names: Names::Listed { listing, run, .. }, .. }) =
+                self.stack.get_mut(far)
         {
-            level.directory = None;
+            (*listing, *run) = (None, None);
         }
     }
 
     /// Archives among the names of a directory, if they are to be merged.
-    pub(super) fn find_archives(&mut self, directory: Option<&Directory>, names: &Names) -> Merged {
+    pub(super) fn find_archives(&mut self, names: &Names) -> Merged {
         let mut merged = Merged::default();
         let Some(merger) = &mut self.merger else { return merged };
-        match (names, directory) {
-            (Names::Listed(names), Some(directory)) => {
+        match names {
+            Names::Listed { names, listing: Some(listing), .. } => {
                 (0..names.len())
                     .filter_map(|position| names.get(position))
-                    .for_each(|name| merger.take(directory, name, &mut merged));
+                    .for_each(|name| merger.take(&listing.directory, name, &mut merged));
             }
-            (Names::Top(names), _) => {
+            Names::Top(names) => {
                 for name in names {
                     if let Origin::In(parent) = &name.origin {
                         merger.take(parent, &name.name, &mut merged);
                     }
                 }
             }
-            (Names::Listed(_), None) => {}
+            Names::Listed { listing: None, .. } => {}
         }
         merged.sort();
         merged
