@@ -17,12 +17,15 @@ use rustix::io::Errno;
 use venti_proto::hash_tree::HashTreeWriter;
 use venti_proto::{BlockStore, BlockType, Entry, Root, Score};
 
-use super::chunk::{Change, Chunk, EnterEvent, Event, Failure, FileEvent, FileResult, Piece, Work};
+use super::chunk::{
+    Change, Chunk, EnterEvent, Event, Failure, FileEvent, FileResult, Kept, Piece, Work,
+};
 use super::content::ContentReader;
 use super::describe::{Describer, FileSystemNumbers, dated_directory, holes_of, made_up_directory};
 use super::dump::{DumpBase, DumpDay};
 use super::error::{ArchiveError, Problem, ProblemKind};
-use super::old::{OldFile, OldReader};
+use super::old::OldReader;
+use super::old_entry::OldFile;
 use super::options::{Options, Trust};
 use super::progress::add;
 use super::reader::{PAUSES, Reader, WholeFile, extended_of, failure_of};
@@ -132,7 +135,10 @@ impl<'a> Assembler<'a> {
 
     /// Takes the next chunk, and keeps a checkpoint behind it if one is due.
     pub(super) fn take(&mut self, chunk: &mut Chunk) -> Result<(), ArchiveError> {
-        for event in std::mem::take(&mut chunk.events) {
+        let mut events = std::mem::take(&mut chunk.events);
+        let mut kept = std::mem::take(&mut chunk.kept);
+        let mut next_kept = kept.drain(..);
+        for event in events.drain(..) {
             match event {
                 Event::Base(path) => self.path = path,
                 Event::Enter(event) => self.enter(chunk.name(event.name).to_bytes(), *event),
@@ -141,6 +147,7 @@ impl<'a> Assembler<'a> {
                     let directory = chunk.directories.get(event.directory).map(Arc::clone);
                     self.file(chunk.name(event.name), directory.as_deref(), *event)?;
                 }
+                Event::Kept => next_kept.next().map_or(Ok(()), |kept| self.kept(&kept))?,
                 Event::Merged(file) => self.merged(*file)?,
                 Event::Piece(piece) => self.piece(&piece)?,
                 Event::Abandon => {
@@ -155,6 +162,9 @@ impl<'a> Assembler<'a> {
                 }
             }
         }
+        drop(next_kept);
+        // Their memory is used again.
+        (chunk.events, chunk.kept) = (events, kept);
         self.flush_if_large()?;
         self.checkpoint_if_due()
     }
@@ -242,6 +252,21 @@ impl<'a> Assembler<'a> {
         self.count(&event, &entry);
         let dir = self.describer.file(name, &event.attributes, event.result);
         self.push(dir, &entry, None)
+    }
+
+    /// Copies the entry of a file that did not change.
+    fn kept(&mut self, kept: &Kept) -> Result<(), ArchiveError> {
+        let Kept { file, content, qid } = kept;
+        self.verify.check(content)?;
+        let counters = &self.shared.progress.counters;
+        add(&counters.unchanged, 1);
+        add(&counters.bytes_unchanged, content.size);
+        self.largest_qid = self.largest_qid.max(*qid);
+        let Some(parent) = self.stack.last_mut() else { return Ok(()) };
+        parent
+            .writer
+            .push_copy(file.name(), file.bytes(), content, self.sink.blocks())
+            .map_err(|error| self.format_error(file.name(), error))
     }
 
     fn count(&self, event: &FileEvent, entry: &Entry) {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use venti_proto::{Entry, Score};
 
-use super::old::OldFile;
+use super::old_entry::{OldFile, PlainFile};
 use crate::format::Hole;
 use crate::walk::{Attributes, Directory, Extended, ExtendedError};
 
@@ -35,6 +35,8 @@ pub(super) struct Chunk {
     pub(super) events: Vec<Event>,
     /// Names of the events, each ended by a zero byte.
     names: Vec<u8>,
+    /// Files that are as the older archive has them, in order.
+    pub(super) kept: Vec<Kept>,
     /// Directories in which the names of [`FileEvent`]s are looked up.
     pub(super) directories: Vec<Arc<Directory>>,
     /// Bytes of content that a reader will read.
@@ -54,6 +56,8 @@ pub(super) enum Event {
     Leave,
     /// Anything but a directory.
     File(Box<FileEvent>),
+    /// The next of [`Chunk::kept`].
+    Kept,
     /// A file or directory of another archive, with everything below it.
     Merged(Box<OldFile>),
     /// A part of the large file whose [`FileEvent`] follows its parts.
@@ -62,6 +66,14 @@ pub(super) enum Event {
     Abandon,
     /// A part of a large file without anything in it, in blocks.
     Hole(u64),
+}
+
+/// A file of which nothing changed that is kept: its entry is copied.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) file: PlainFile,
+    pub(super) content: Entry,
+    pub(super) qid: u64,
 }
 
 /// A directory that starts.
@@ -200,6 +212,7 @@ impl Chunk {
     /// Empties it for the next round; the memory stays.
     pub(super) fn clear(&mut self) {
         self.events.clear();
+        self.kept.clear();
         self.names.clear();
         self.directories.clear();
         self.content = 0;

@@ -1,6 +1,6 @@
 //! Turns what the system says of a file into a directory entry.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 
 use parking_lot::Mutex;
@@ -9,15 +9,15 @@ use rustix::fs::fstatvfs;
 use super::chunk::FileResult;
 use crate::format::{
     DeviceNumber as FormatDevice, DirectoryFacts, FileKind as FormatKind, HardLink, Hole,
-    Identity as FormatIdentity, Mode, Timestamp, UnixMetadata, VacDir, Xattr,
+    Identity as FormatIdentity, Mode, PlainEntry, Timestamp, UnixMetadata, VacDir, Xattr,
 };
 use crate::walk::{Attributes, DeviceNumber, Directory, Extended, FileKind, Moment, holes};
 
 /// Names of owners and groups, asked once each.
 #[derive(Default)]
 pub(super) struct Owners {
-    users: HashMap<u32, Vec<u8>>,
-    groups: HashMap<u32, Vec<u8>>,
+    users: BTreeMap<u32, Vec<u8>>,
+    groups: BTreeMap<u32, Vec<u8>>,
 }
 
 impl Owners {
@@ -51,7 +51,7 @@ pub(super) struct FileSystemNumbers {
 
 #[derive(Default)]
 struct Known {
-    by_device: HashMap<DeviceNumber, u64>,
+    by_device: BTreeMap<DeviceNumber, u64>,
     /// The file system that the walk started on.
     first: Option<u64>,
 }
@@ -128,15 +128,24 @@ impl<'a> Describer<'a> {
             }
             if attributes.kind == FileKind::Regular {
                 unix.holes = result.holes;
-                let linked = attributes.links > 1;
-                unix.link = linked.then_some(HardLink { group: qid, count: attributes.links });
             }
-            if matches!(attributes.kind, FileKind::BlockDevice | FileKind::CharacterDevice) {
-                let DeviceNumber { major, minor } = attributes.special;
-                unix.device = Some(FormatDevice { major, minor });
-            }
+            describe_kind(unix, qid, attributes);
         }
         entry
+    }
+
+    /// Whether a file with these attributes has this entry, but for what only reading it tells.
+    pub(super) fn describes(&mut self, entry: &PlainEntry<'_>, attributes: &Attributes) -> bool {
+        let (mut unix, qid) = self.unix(attributes);
+        describe_kind(&mut unix, qid, attributes);
+        entry.unix == unix
+            && entry.qid == qid
+            && entry.owner == self.owners.user(attributes.user)
+            && entry.group == self.owners.group(attributes.group)
+            && entry.modified == seconds(attributes.modified)
+            && entry.changed == seconds(attributes.changed)
+            && entry.accessed == self.accessed(attributes)
+            && entry.mode == Mode::from_unix(unix.mode)
     }
 
     /// The entry of a directory with this many names.
@@ -155,25 +164,10 @@ impl<'a> Describer<'a> {
     }
 
     fn describe(&mut self, name: &[u8], attributes: &Attributes, extended: Extended) -> VacDir {
-        let st_mode = unix_kind(attributes.kind).to_unix() | attributes.permissions;
-        let (device, qid) = self.numbers.identify(attributes);
-        let unix = UnixMetadata {
-            mode: st_mode,
-            uid: attributes.user,
-            gid: attributes.group,
-            modified: timestamp(attributes.modified),
-            changed: Some(timestamp(attributes.changed)),
-            accessed: self.access_times.then(|| timestamp(attributes.accessed)),
-            born: attributes.born.map(timestamp),
-            identity: Some(FormatIdentity { device, inode: attributes.identity.inode }),
-            xattrs: extended
-                .attributes
-                .into_iter()
-                .map(|(name, value)| Xattr { name, value })
-                .collect(),
-            inode_flags: (extended.flags != 0).then_some(extended.flags),
-            ..UnixMetadata::default()
-        };
+        let (mut unix, qid) = self.unix(attributes);
+        unix.xattrs =
+            extended.attributes.into_iter().map(|(name, value)| Xattr { name, value }).collect();
+        unix.inode_flags = (extended.flags != 0).then_some(extended.flags);
         VacDir {
             name: name.to_vec(),
             qid,
@@ -181,11 +175,43 @@ impl<'a> Describer<'a> {
             group: self.owners.group(attributes.group).to_vec(),
             modified: seconds(attributes.modified),
             changed: seconds(attributes.changed),
-            accessed: if self.access_times { seconds(attributes.accessed) } else { 0 },
-            mode: Mode::from_unix(st_mode),
+            accessed: self.accessed(attributes),
+            mode: Mode::from_unix(unix.mode),
             unix: Some(Box::new(unix)),
             ..VacDir::default()
         }
+    }
+
+    /// What `statx` says of any file, and its number in the archive.
+    fn unix(&self, attributes: &Attributes) -> (UnixMetadata, u64) {
+        let (device, qid) = self.numbers.identify(attributes);
+        let unix = UnixMetadata {
+            mode: unix_kind(attributes.kind).to_unix() | attributes.permissions,
+            uid: attributes.user,
+            gid: attributes.group,
+            modified: timestamp(attributes.modified),
+            changed: Some(timestamp(attributes.changed)),
+            accessed: self.access_times.then(|| timestamp(attributes.accessed)),
+            born: attributes.born.map(timestamp),
+            identity: Some(FormatIdentity { device, inode: attributes.identity.inode }),
+            ..UnixMetadata::default()
+        };
+        (unix, qid)
+    }
+
+    fn accessed(&self, attributes: &Attributes) -> u32 {
+        if self.access_times { seconds(attributes.accessed) } else { 0 }
+    }
+}
+
+/// Adds what `statx` says of files of some kinds only.
+fn describe_kind(unix: &mut UnixMetadata, qid: u64, attributes: &Attributes) {
+    if attributes.kind == FileKind::Regular && attributes.links > 1 {
+        unix.link = Some(HardLink { group: qid, count: attributes.links });
+    }
+    if matches!(attributes.kind, FileKind::BlockDevice | FileKind::CharacterDevice) {
+        let DeviceNumber { major, minor } = attributes.special;
+        unix.device = Some(FormatDevice { major, minor });
     }
 }
 

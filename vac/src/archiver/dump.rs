@@ -7,8 +7,9 @@ use venti_proto::BlockStore;
 use venti_proto::hash_tree::read_range;
 
 use super::known::KnownBlocks;
-use super::old::{OldFile, OldStreams};
-use super::old_listing::Listing;
+use super::old::OldStreams;
+use super::old_entry::{OldEntry, OldFile};
+use super::old_listing::{Listing, OldStore};
 use crate::format::{MAX_EXTERNAL_SIZE, decode_external};
 use crate::walk::Moment;
 
@@ -95,7 +96,11 @@ pub(super) fn list(
     streams: &OldStreams,
     known: &KnownBlocks,
 ) -> Result<Vec<OldFile>, String> {
-    let mut files = Listing::open(store, streams, known)?.into_all()?;
+    let from = OldStore { blocks: store, known };
+    let entries = Listing::open(from, streams)?.into_all(from)?;
+    let files: Result<Vec<OldFile>, String> =
+        entries.into_iter().map(OldEntry::into_file).collect();
+    let mut files = files?;
     files.iter_mut().try_for_each(|file| load_external(store, file))?;
     Ok(files)
 }

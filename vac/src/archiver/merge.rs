@@ -12,7 +12,7 @@ use venti_proto::{BlockStore, Score};
 
 use super::dump::list;
 use super::known::KnownBlocks;
-use super::old::OldFile;
+use super::old_entry::OldFile;
 use super::old_listing::open_top;
 use crate::format::{QidSpace, name_order};
 use crate::walk::{Attributes, Directory, FileKind};

@@ -15,6 +15,7 @@ mod error;
 mod known;
 mod merge;
 mod old;
+mod old_entry;
 mod old_listing;
 mod options;
 mod pace;

@@ -1,27 +1,25 @@
 //! The older archive, read in the order of the walk and ahead of it.
 //!
 //! The two are merged like sorted lists: the walk asks for names in ascending order, and the old
-//! directory moves on. Directories of one block are fetched by a thread that walks the older
-//! archive by itself, many at a time, so that no round trip is waited for; large ones are read
-//! as a stream, in bounded memory.
+//! directory moves on. A thread walks the older archive by itself, so that no round trip is waited
+//! for: it fetches directories of one block many at a time, the first names of larger ones, and
+//! the next names of those that the walk is in. Large directories are streams, in bounded memory.
 //!
 //! What can not be read is as if it were not there: the files are read again, which is never
 //! wrong, and the caller is told.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::thread::Scope;
 
 use parking_lot::{Condvar, Mutex};
-use venti_proto::{BlockRequest, BlockStore, Entry, Root, Score, StreamKind};
+use venti_proto::{BlockRequest, BlockStore, Entry, Root, Score};
 
-use super::chunk::{FileResult, Work};
-use super::describe::{timestamp, unix_kind};
 use super::dump::{DumpBase, DumpDay};
 use super::error::ArchiveError;
 use super::known::KnownBlocks;
-use super::old_listing::{Listing, decode_small, open_top};
-use crate::format::{DirectoryStreams, VacDir};
-use crate::walk::{Attributes, Extended, FileKind};
+use super::old_entry::OldEntry;
+use super::old_listing::{Listing, OldStore, SharedStream, open_top, small};
 
 /// Directories fetched at once.
 const FETCH: usize = 64;
@@ -35,16 +33,6 @@ pub(super) struct OldStreams {
     pub(super) meta: Entry,
     /// Whether the archive says that the names are sorted throughout.
     pub(super) sorted: bool,
-}
-
-/// A file or directory in the older archive.
-#[derive(Clone, Debug)]
-pub(super) struct OldFile {
-    pub(super) dir: VacDir,
-    pub(super) content: Option<Entry>,
-    pub(super) meta: Option<Entry>,
-    /// Fields that are too large for the entry.
-    pub(super) external: Option<Entry>,
 }
 
 /// The older archive.
@@ -69,7 +57,9 @@ struct State {
     todo: Vec<OldStreams>,
     /// Being fetched.
     loading: HashSet<Key>,
-    ready: HashMap<Key, Vec<OldFile>>,
+    ready: HashMap<Key, Listing>,
+    /// Directories that the walk is in, of which more names will be wanted.
+    streams: Vec<SharedStream>,
     /// Files in `ready`.
     held: usize,
     stop: bool,
@@ -141,31 +131,38 @@ impl<'a> OldReader<'a> {
         StopFetching(self)
     }
 
-    /// Fetches the next directories. False when it is time to end.
+    fn as_store(&self) -> OldStore<'_> {
+        OldStore { blocks: self.store, known: &self.known }
+    }
+
+    /// Reads on in a directory, or fetches the next ones. False when it is time to end.
     fn fetch_some(&self) -> bool {
-        let wanted: Vec<OldStreams> = {
-            let mut state = self.state.lock();
-            while !state.stop && (state.todo.is_empty() || state.held >= FILES_AHEAD) {
-                self.wake.wait(&mut state);
-            }
-            if state.stop {
-                return false;
-            }
-            let first = state.todo.len().saturating_sub(FETCH);
-            let mut wanted = state.todo.split_off(first);
-            wanted.reverse();
-            wanted.retain(OldStreams::is_small);
-            state.loading.extend(wanted.iter().map(OldStreams::key));
-            wanted
-        };
-        let fetched = fetch(self.store, &wanted, &self.known);
         let mut state = self.state.lock();
-        for (streams, files) in wanted.iter().zip(fetched).rev() {
+        while !state.stop && state.streams.is_empty() && !state.has_room_for_more() {
+            self.wake.wait(&mut state);
+        }
+        if state.stop {
+            return false;
+        }
+        if let Some(stream) = state.streams.pop() {
+            drop(state);
+            stream.lock().read_ahead(self.as_store());
+            return true;
+        }
+        let wanted = state.next_wanted();
+        state.loading.extend(wanted.iter().map(OldStreams::key));
+        drop(state);
+        let fetched = match wanted.as_slice() {
+            [large] if !large.is_small() => vec![Listing::open(self.as_store(), large).ok()],
+            small => fetch(self.as_store(), small),
+        };
+        let mut state = self.state.lock();
+        for (streams, listing) in wanted.iter().zip(fetched).rev() {
             state.loading.remove(&streams.key());
-            if let Some(files) = files {
-                state.todo.extend(directories_in(&files).rev());
-                state.held += files.len();
-                if let Some(twin) = state.ready.insert(streams.key(), files) {
+            if let Some(listing) = listing {
+                state.todo.extend(listing.directories().rev());
+                state.held += listing.len();
+                if let Some(twin) = state.ready.insert(streams.key(), listing) {
                     state.held -= twin.len();
                 }
             }
@@ -184,10 +181,9 @@ impl<'a> OldReader<'a> {
         while state.loading.contains(&key) {
             self.wake.wait(&mut state);
         }
-        if let Some(files) = state.ready.remove(&key) {
-            state.held -= files.len();
-            self.wake.notify_all();
-            return Ok(OldDirectory { listing: Listing::whole(files) });
+        if let Some(listing) = state.ready.remove(&key) {
+            state.held -= listing.len();
+            return Ok(self.opened(&mut state, listing));
         }
         // The walk was faster, or is where the fetching thread did not expect it.
         let near = state.todo.len().saturating_sub(FETCH);
@@ -195,7 +191,7 @@ impl<'a> OldReader<'a> {
             state.todo.remove(near + position);
         }
         drop(state);
-        let listing = Listing::open(self.store, &streams, &self.known)?;
+        let listing = Listing::open(self.as_store(), &streams)?;
         let mut state = self.state.lock();
         if state.held >= FILES_AHEAD {
             // Fetched for directories that are no more: nobody will ask.
@@ -203,8 +199,32 @@ impl<'a> OldReader<'a> {
             state.held = 0;
         }
         state.todo.extend(listing.directories().rev());
-        self.wake.notify_all();
-        Ok(OldDirectory { listing })
+        Ok(self.opened(&mut state, listing))
+    }
+
+    fn opened(&'a self, state: &mut State, listing: Listing) -> OldDirectory<'a> {
+        state.streams.extend(listing.more().cloned());
+        if !state.streams.is_empty() || state.has_room_for_more() {
+            self.wake.notify_all();
+        }
+        OldDirectory { reader: self, listing }
+    }
+}
+
+impl State {
+    fn has_room_for_more(&self) -> bool {
+        !self.todo.is_empty() && self.held < FILES_AHEAD
+    }
+
+    /// Takes what is needed first: some directories of one block, or one that is larger.
+    fn next_wanted(&mut self) -> Vec<OldStreams> {
+        // One that is not sorted throughout would have to be read to its end.
+        while self.todo.pop_if(|last| !last.is_small() && !last.sorted).is_some() {}
+        let small = self.todo.iter().rev().take(FETCH).take_while(|streams| streams.is_small());
+        let first = self.todo.len().saturating_sub(small.count().max(1));
+        let mut wanted = self.todo.split_off(first);
+        wanted.reverse();
+        wanted
     }
 }
 
@@ -219,106 +239,44 @@ impl Drop for StopFetching<'_, '_> {
 }
 
 /// Reads small directories with one request; none for those that can not be read.
-fn fetch(
-    store: &dyn BlockStore,
-    wanted: &[OldStreams],
-    known: &KnownBlocks,
-) -> Vec<Option<Vec<OldFile>>> {
+fn fetch(store: OldStore<'_>, wanted: &[OldStreams]) -> Vec<Option<Listing>> {
     let request =
         |entry: &Entry| BlockRequest { score: entry.score, block_type: entry.kind.leaf_type() };
     let requests: Vec<BlockRequest> =
         wanted.iter().flat_map(|s| [request(&s.entries), request(&s.meta)]).collect();
     let mut blocks: Vec<Option<Vec<u8>>> = vec![None; requests.len()];
-    store.read(&requests, &mut |position, block| {
+    store.blocks.read(&requests, &mut |position, block| {
         if let (Some(slot), Ok(block)) = (blocks.get_mut(position), block) {
             *slot = Some(block.to_vec());
         }
     });
     let read = requests.iter().zip(&blocks).filter(|(_, block)| block.is_some());
-    known.learn(read.map(|(request, _)| request.score));
+    store.known.learn(read.map(|(request, _)| request.score));
     let mut blocks = blocks.into_iter();
     wanted
         .iter()
         .map(|streams| {
             let (entries, meta) = (blocks.next().flatten(), blocks.next().flatten());
-            decode_small(streams, &entries?, meta?).ok()
+            small(streams, &entries?, meta?).ok()
         })
         .collect()
 }
 
-/// The directories among files, in their order.
-pub(super) fn directories_in(files: &[OldFile]) -> impl DoubleEndedIterator<Item = OldStreams> {
-    files.iter().filter_map(OldFile::streams)
-}
-
 /// A directory of the older archive, asked for ascending names.
 pub(super) struct OldDirectory<'a> {
-    listing: Listing<'a>,
+    reader: &'a OldReader<'a>,
+    listing: Listing,
 }
 
 impl OldDirectory<'_> {
     /// The file with this name, which sorts behind all that were asked for before. `Err` says
     /// what is damaged; then nothing more is found.
-    pub(super) fn find(&mut self, name: &[u8]) -> Result<Option<OldFile>, String> {
-        self.listing.find(name)
-    }
-}
-
-impl OldFile {
-    /// A directory that was written just now.
-    pub(super) fn directory(dir: VacDir, streams: &DirectoryStreams) -> OldFile {
-        let DirectoryStreams { entries, meta, .. } = *streams;
-        OldFile { dir, content: Some(entries), meta: Some(meta), external: None }
-    }
-
-    /// The streams, if it is a directory.
-    pub(super) fn streams(&self) -> Option<OldStreams> {
-        let (entries, meta) = (self.content?, self.meta?);
-        let directory = entries.kind == StreamKind::Directory && meta.kind == StreamKind::Data;
-        let facts = self.dir.unix.as_ref().and_then(|unix| unix.directory);
-        let sorted = facts.is_some_and(|facts| facts.sorted);
-        directory.then_some(OldStreams { entries, meta, sorted })
-    }
-
-    /// What of this can be taken for a file that has these attributes now: size, times of
-    /// modification and change, and inode must be equal. An archive of the original has only
-    /// size and time in seconds.
-    pub(super) fn reuse(
-        self,
-        attributes: &Attributes,
-        block_size: u32,
-    ) -> Option<(Work, FileResult)> {
-        let content = self.content.filter(|entry| {
-            entry.kind == StreamKind::Data
-                && entry.data_size == block_size
-                && (attributes.kind != FileKind::Regular || entry.size == attributes.size)
-        })?;
-        // The original leaves marks of its own that say nothing of the content.
-        let content = Entry { generation: 0, local: false, no_archive: false, ..content };
-        if self.dir.kind() != unix_kind(attributes.kind) {
-            return None;
+    pub(super) fn find(&mut self, name: &[u8]) -> Result<Option<OldEntry>, String> {
+        let (found, went_on) = self.listing.find(self.reader.as_store(), name)?;
+        if went_on && let Some(stream) = self.listing.more() {
+            self.reader.state.lock().streams.push(Arc::clone(stream));
+            self.reader.wake.notify_all();
         }
-        let Some(unix) = self.dir.unix else {
-            let same = self.dir.modified == super::describe::seconds(attributes.modified)
-                && attributes.kind == FileKind::Regular;
-            return same.then(|| (Work::ReuseContent(content), FileResult::default()));
-        };
-        let same = unix.modified == timestamp(attributes.modified)
-            && unix.changed == Some(timestamp(attributes.changed))
-            && unix.identity.is_some_and(|i| i.inode == attributes.identity.inode)
-            && !unix.torn;
-        if !same {
-            return None;
-        }
-        if unix.external.is_some() {
-            let regular = attributes.kind == FileKind::Regular;
-            return regular.then(|| (Work::ReuseContent(content), FileResult::default()));
-        }
-        let extended = Extended {
-            attributes: unix.xattrs.into_iter().map(|x| (x.name, x.value)).collect(),
-            flags: unix.inode_flags.unwrap_or(0),
-        };
-        let result = FileResult { extended, holes: unix.holes, ..FileResult::default() };
-        Some((Work::Reuse(content), result))
+        Ok(found)
     }
 }

@@ -2,7 +2,9 @@
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use venti_proto::hash_tree::{Leaf, LeafWalk, directory_position};
 use venti_proto::{
     BlockRequest, BlockStore, BlockType, Entry, Root, Score, StreamKind, zero_extend,
@@ -10,30 +12,40 @@ use venti_proto::{
 
 use super::error::ArchiveError;
 use super::known::KnownBlocks;
-use super::old::{OldFile, OldStreams, directories_in};
+use super::old::OldStreams;
+use super::old_entry::{OldEntry, entries_of};
 use crate::format::{MetaBlock, VacDir, name_order};
 
 /// Leaves read at once from a large directory: about half a megabyte.
 const LEAVES_AT_ONCE: usize = 64;
 
-/// The names of a directory.
-pub(super) enum Listing<'a> {
-    /// All of them, in order; those that sort before what is asked for are dropped.
-    Whole(VecDeque<OldFile>),
-    /// Read on as names are asked for.
-    Stream(Box<Stream<'a>>),
-    /// Something could not be read: nothing is found any more.
-    Damaged,
+/// Where directories are read, and who is told which blocks are there.
+#[derive(Clone, Copy)]
+pub(super) struct OldStore<'a> {
+    pub(super) blocks: &'a dyn BlockStore,
+    pub(super) known: &'a KnownBlocks,
 }
 
+/// The names of a directory, in order; those that sort before what is asked for are dropped.
+pub(super) struct Listing {
+    files: VecDeque<OldEntry>,
+    /// Where more of them come from, in a large directory.
+    more: Option<SharedStream>,
+}
+
+/// Whoever comes first reads on.
+pub(super) type SharedStream = Arc<Mutex<Stream>>;
+
 /// A directory of more than one block whose names are sorted throughout.
-pub(super) struct Stream<'a> {
-    store: &'a dyn BlockStore,
-    known: &'a KnownBlocks,
+pub(super) struct Stream {
     meta: MetaStream,
     entries: EntryStream,
-    ahead: VecDeque<OldFile>,
+    /// What was read ahead.
+    ahead: Option<Batch>,
 }
+
+/// Some names of a stream, none at its end. `Err` says what is damaged.
+type Batch = Result<VecDeque<OldEntry>, String>;
 
 /// The meta blocks that were not read yet.
 struct MetaStream {
@@ -48,108 +60,108 @@ struct EntryStream {
     leaves: Vec<Vec<u8>>,
 }
 
-impl<'a> Listing<'a> {
-    pub(super) fn whole(files: Vec<OldFile>) -> Listing<'a> {
-        Listing::Whole(files.into())
-    }
-
+impl Listing {
     /// Opens a directory of any size.
-    pub(super) fn open(
-        store: &'a dyn BlockStore,
-        streams: &OldStreams,
-        known: &'a KnownBlocks,
-    ) -> Result<Listing<'a>, String> {
+    pub(super) fn open(store: OldStore<'_>, streams: &OldStreams) -> Result<Listing, String> {
         let mut stream = Stream {
-            store,
-            known,
             meta: MetaStream::new(&streams.meta)?,
             entries: EntryStream { entry: streams.entries, first: 0, leaves: Vec::new() },
-            ahead: VecDeque::new(),
+            ahead: None,
         };
-        // The block at the top of a tree is read before any other.
-        let learn_tops = || known.learn([streams.entries.score, streams.meta.score]);
-        if streams.sorted && !(streams.meta.depth == 0 && streams.entries.depth == 0) {
-            if stream.read_more()? {
-                learn_tops();
-            }
-            return Ok(Listing::Stream(Box::new(stream)));
-        }
+        let mut files = stream.read(store)?;
         // The original sorts each block by itself only.
-        let mut files = Vec::new();
-        while stream.read_more()? {
-            files.extend(stream.ahead.drain(..));
+        while !streams.sorted && !stream.meta.walk.is_done() {
+            files.append(&mut stream.read(store)?);
         }
-        learn_tops();
-        sort(&mut files);
-        Ok(Listing::whole(files))
+        if stream.meta.walk.is_done() {
+            sort(files.make_contiguous());
+        }
+        // The block at the top of a tree is read before any other.
+        store.known.learn([streams.entries.score, streams.meta.score]);
+        let more = (!stream.meta.walk.is_done()).then(|| Arc::new(Mutex::new(stream)));
+        Ok(Listing { files, more })
     }
 
     /// Everything that is left.
-    pub(super) fn into_all(self) -> Result<Vec<OldFile>, String> {
-        match self {
-            Listing::Whole(files) => Ok(files.into()),
-            Listing::Stream(mut stream) => {
-                while stream.read_more()? {}
-                Ok(stream.ahead.into())
+    pub(super) fn into_all(self, store: OldStore<'_>) -> Result<VecDeque<OldEntry>, String> {
+        let mut files = self.files;
+        if let Some(stream) = self.more {
+            let mut stream = stream.lock();
+            loop {
+                let mut batch = stream.next(store)?;
+                if batch.is_empty() {
+                    break;
+                }
+                files.append(&mut batch);
             }
-            Listing::Damaged => Ok(Vec::new()),
         }
+        Ok(files)
+    }
+
+    /// Files that are in memory.
+    pub(super) fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Where more names come from, if they do.
+    pub(super) fn more(&self) -> Option<&SharedStream> {
+        self.more.as_ref()
     }
 
     /// The directories that are known so far.
     pub(super) fn directories(&self) -> impl DoubleEndedIterator<Item = OldStreams> {
-        let files = match self {
-            Listing::Whole(files) => Some(files),
-            Listing::Stream(stream) => Some(&stream.ahead),
-            Listing::Damaged => None,
-        };
-        let (front, back) = files.map_or((&[][..], &[][..]), VecDeque::as_slices);
-        directories_in(front).chain(directories_in(back))
+        self.files.iter().filter_map(OldEntry::streams)
     }
 
-    /// See [`super::old::OldDirectory::find`].
-    pub(super) fn find(&mut self, name: &[u8]) -> Result<Option<OldFile>, String> {
+    /// See [`super::old::OldDirectory::find`]. Says whether more names were taken from the stream.
+    pub(super) fn find(
+        &mut self,
+        store: OldStore<'_>,
+        name: &[u8],
+    ) -> Result<(Option<OldEntry>, bool), String> {
+        let mut went_on = false;
         loop {
-            let files = match self {
-                Listing::Whole(files) => files,
-                Listing::Stream(stream) => &mut stream.ahead,
-                Listing::Damaged => return Ok(None),
-            };
-            while let Some(first) = files.front() {
-                match name_order(&first.dir.name, name) {
-                    Ordering::Less => {
-                        files.pop_front();
-                    }
-                    Ordering::Equal => return Ok(files.pop_front()),
-                    Ordering::Greater => return Ok(None),
+            while let Some(first) = self.files.front() {
+                match name_order(first.name(), name) {
+                    Ordering::Less => drop(self.files.pop_front()),
+                    Ordering::Equal => return Ok((self.files.pop_front(), went_on)),
+                    Ordering::Greater => return Ok((None, went_on)),
                 }
             }
-            let Listing::Stream(stream) = self else { return Ok(None) };
-            match stream.read_more() {
-                Ok(true) => {}
-                Ok(false) => return Ok(None),
-                Err(detail) => {
-                    *self = Listing::Damaged;
-                    return Err(detail);
-                }
+            let Some(stream) = &self.more else { return Ok((None, went_on)) };
+            let batch = stream.lock().next(store);
+            if batch.as_ref().map_or(true, VecDeque::is_empty) {
+                self.more = None;
             }
+            self.files = batch?;
+            went_on = true;
         }
     }
 }
 
-impl Stream<'_> {
-    /// Reads some more names. False at the end.
-    fn read_more(&mut self) -> Result<bool, String> {
-        let Some(blocks) = self.meta.next_blocks(self.store, self.known)? else { return Ok(false) };
-        for block in blocks {
-            let parsed = MetaBlock::parse(&block).map_err(|e| e.to_string())?;
-            for number in 0..parsed.len() {
-                let dir = parsed.entry(number).map_err(|e| e.to_string())?;
-                let file = resolve(dir, |number| self.entries.get(self.store, self.known, number))?;
-                self.ahead.push_back(file);
+impl Stream {
+    /// Reads the next names unless they are there.
+    pub(super) fn read_ahead(&mut self, store: OldStore<'_>) {
+        if self.ahead.is_none() {
+            self.ahead = Some(self.read(store));
+        }
+    }
+
+    fn next(&mut self, store: OldStore<'_>) -> Batch {
+        self.ahead.take().unwrap_or_else(|| self.read(store))
+    }
+
+    /// Reads some more names.
+    fn read(&mut self, store: OldStore<'_>) -> Batch {
+        let mut files = VecDeque::new();
+        while files.is_empty()
+            && let Some(blocks) = self.meta.next_blocks(store)?
+        {
+            for block in blocks {
+                entries_of(block, |number| self.entries.get(store, number), &mut files)?;
             }
         }
-        Ok(true)
+        Ok(files)
     }
 }
 
@@ -159,18 +171,16 @@ impl MetaStream {
         Ok(MetaStream { walk, block_size: meta.data_size as usize })
     }
 
-    fn next_blocks(
-        &mut self,
-        store: &dyn BlockStore,
-        known: &KnownBlocks,
-    ) -> Result<Option<Vec<Vec<u8>>>, String> {
+    fn next_blocks(&mut self, store: OldStore<'_>) -> Result<Option<Vec<Vec<u8>>>, String> {
         if self.walk.is_done() {
             return Ok(None);
         }
         let mut leaves = Vec::new();
-        self.walk.next_leaves(store, LEAVES_AT_ONCE, &mut leaves).map_err(|e| e.to_string())?;
+        self.walk
+            .next_leaves(store.blocks, LEAVES_AT_ONCE, &mut leaves)
+            .map_err(|e| e.to_string())?;
         leaves.retain(|leaf| !leaf.is_hole());
-        let mut blocks = read_leaves(store, known, &leaves, BlockType::DATA)?;
+        let mut blocks = read_leaves(store, &leaves, BlockType::DATA)?;
         for block in &mut blocks {
             zero_extend(BlockType::DATA, block, self.block_size);
         }
@@ -180,16 +190,11 @@ impl MetaStream {
 
 impl EntryStream {
     /// The entry of this number, if it is in use.
-    fn get(
-        &mut self,
-        store: &dyn BlockStore,
-        known: &KnownBlocks,
-        number: u32,
-    ) -> Result<Option<Entry>, String> {
+    fn get(&mut self, store: OldStore<'_>, number: u32) -> Result<Option<Entry>, String> {
         let (leaf, at) = directory_position(number, self.entry.data_size);
         let end = self.first + self.leaves.len() as u64;
         if !(self.first..end).contains(&leaf) {
-            self.read(store, known, leaf)?;
+            self.read(store, leaf)?;
         }
         let position = usize::try_from(leaf - self.first).unwrap_or(usize::MAX);
         let Some(block) = self.leaves.get(position) else { return Ok(None) };
@@ -197,73 +202,43 @@ impl EntryStream {
     }
 
     /// Moves the window so that it starts with this leaf.
-    fn read(
-        &mut self,
-        store: &dyn BlockStore,
-        known: &KnownBlocks,
-        leaf: u64,
-    ) -> Result<(), String> {
+    fn read(&mut self, store: OldStore<'_>, leaf: u64) -> Result<(), String> {
         let data_size = u64::from(self.entry.data_size);
         let bytes = leaf * data_size..(leaf + LEAVES_AT_ONCE as u64) * data_size;
         let mut walk = LeafWalk::over(&self.entry, bytes).map_err(|e| e.to_string())?;
         let mut leaves = Vec::new();
-        walk.next_leaves(store, LEAVES_AT_ONCE, &mut leaves).map_err(|e| e.to_string())?;
+        walk.next_leaves(store.blocks, LEAVES_AT_ONCE, &mut leaves).map_err(|e| e.to_string())?;
         if leaves.iter().any(Leaf::is_hole) {
             // One run stands for any number of leaves: places could not be counted.
             return Err("zeros among the entries of a directory".to_owned());
         }
-        self.leaves = read_leaves(store, known, &leaves, BlockType::DIRECTORY)?;
+        self.leaves = read_leaves(store, &leaves, BlockType::DIRECTORY)?;
         self.first = leaf;
         Ok(())
     }
 }
 
-/// Decodes a directory whose streams are one block each, in order.
-pub(super) fn decode_small(
+/// Takes a directory whose streams are one block each, in order.
+pub(super) fn small(
     streams: &OldStreams,
     entries: &[u8],
     mut meta: Vec<u8>,
-) -> Result<Vec<OldFile>, String> {
+) -> Result<Listing, String> {
     zero_extend(BlockType::DATA, &mut meta, streams.meta.data_size as usize);
-    let parsed = MetaBlock::parse(&meta).map_err(|e| e.to_string())?;
-    let mut files = Vec::with_capacity(parsed.len());
-    for number in 0..parsed.len() {
-        let dir = parsed.entry(number).map_err(|e| e.to_string())?;
-        let entry = |number| match directory_position(number, streams.entries.data_size) {
-            (0, at) => entry_at(entries, at),
-            _ => Ok(None),
-        };
-        files.push(resolve(dir, entry)?);
-    }
-    sort(&mut files);
-    Ok(files)
+    let entry = |number| match directory_position(number, streams.entries.data_size) {
+        (0, at) => entry_at(entries, at),
+        _ => Ok(None),
+    };
+    let mut files = VecDeque::new();
+    entries_of(meta, entry, &mut files)?;
+    sort(files.make_contiguous());
+    Ok(Listing { files, more: None })
 }
 
-fn sort(files: &mut [OldFile]) {
-    if !files.is_sorted_by(|a, b| name_order(&a.dir.name, &b.dir.name).is_le()) {
-        files.sort_by(|a, b| name_order(&a.dir.name, &b.dir.name));
+fn sort(files: &mut [OldEntry]) {
+    if !files.is_sorted_by(|a, b| name_order(a.name(), b.name()).is_le()) {
+        files.sort_by(|a, b| name_order(a.name(), b.name()));
     }
-}
-
-/// Looks up the streams that a directory entry names.
-fn resolve(
-    dir: VacDir,
-    mut entry: impl FnMut(u32) -> Result<Option<Entry>, String>,
-) -> Result<OldFile, String> {
-    let current = |found: Option<Entry>, generation| found.filter(|e| e.generation == generation);
-    let content = current(entry(dir.entry)?, dir.generation);
-    let meta = match content {
-        Some(Entry { kind: StreamKind::Directory, .. }) => {
-            current(entry(dir.meta_entry)?, dir.meta_generation)
-        }
-        _ => None,
-    };
-    let external = dir.unix.as_ref().and_then(|unix| unix.external);
-    let external = match external {
-        Some(place) => current(entry(place.entry)?, place.generation),
-        None => None,
-    };
-    Ok(OldFile { dir, content, meta, external })
 }
 
 /// The entry at this byte of a leaf that may be cut short.
@@ -277,8 +252,7 @@ fn entry_at(block: &[u8], at: usize) -> Result<Option<Entry>, String> {
 
 /// Reads leaves; a hole has no bytes.
 fn read_leaves(
-    store: &dyn BlockStore,
-    known: &KnownBlocks,
+    store: OldStore<'_>,
     leaves: &[Leaf],
     block_type: BlockType,
 ) -> Result<Vec<Vec<u8>>, String> {
@@ -286,7 +260,7 @@ fn read_leaves(
         leaves.iter().map(|leaf| BlockRequest { score: leaf.score, block_type }).collect();
     let mut blocks = vec![Vec::new(); leaves.len()];
     let mut outcome = Ok(());
-    store.read(&requests, &mut |position, block| match block {
+    store.blocks.read(&requests, &mut |position, block| match block {
         Ok(block) => {
             if let Some(slot) = blocks.get_mut(position) {
                 slot.extend_from_slice(block);
@@ -295,7 +269,7 @@ fn read_leaves(
         Err(error) => outcome = Err(error.to_string()),
     });
     outcome?;
-    known.learn(leaves.iter().map(|leaf| leaf.score));
+    store.known.learn(leaves.iter().map(|leaf| leaf.score));
     Ok(blocks)
 }
 

@@ -93,6 +93,7 @@ impl<'a> Reader<'a> {
                 | Event::Leave
                 | Event::Abandon
                 | Event::Hole(_)
+                | Event::Kept
                 | Event::Merged(_) => {}
             }
             if self.batch.bytes() >= BATCH_BYTES {

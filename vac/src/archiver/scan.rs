@@ -23,16 +23,17 @@ use venti_proto::BlockStore;
 
 use super::ahead::{Ahead, Called, Listing, Looked, Opened, Run};
 use super::chunk::{Chunk, Event};
-use super::describe::FileSystemNumbers;
+use super::describe::{Describer, FileSystemNumbers};
 use super::error::{ArchiveError, ProblemKind};
 use super::merge::{Merged, Merger};
-use super::old::{OldDirectory, OldFile, OldReader};
+use super::old::{OldDirectory, OldReader};
+use super::old_entry::OldFile;
 use super::options::Options;
 use super::reader::failure_of;
 use super::run::Shared;
 use super::select::{Crossing, Selection};
 use super::sources::{Origin, Top, TopName};
-use crate::format::name_order;
+use crate::format::{MetaBlockBuilder, name_order};
 use crate::walk::{Attributes, Directory, Extended, FileKind, Identity, NameList};
 
 /// Directories of the present path that are kept open.
@@ -94,6 +95,9 @@ pub(super) struct Scanner<'a> {
     linked: HashMap<Identity, u32>,
     merger: Option<Merger<'a>>,
     numbers: &'a FileSystemNumbers,
+    describer: Describer<'a>,
+    /// The largest entry that fits into a meta block.
+    largest_entry: usize,
 }
 
 /// Where the chunks of a [`Scanner`] come from and go to.
@@ -129,6 +133,8 @@ impl<'a> Scanner<'a> {
             linked: HashMap::new(),
             merger: options.merge.then(|| Merger::new(store)),
             numbers,
+            describer: Describer::new(numbers, options.access_times),
+            largest_entry: MetaBlockBuilder::new(options.block_size).largest_entry(),
         }
     }
 

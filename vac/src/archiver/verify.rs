@@ -9,7 +9,7 @@ use venti_proto::{BlockRequest, BlockStore, BlockType, Entry, Presence, Score, S
 use super::error::ArchiveError;
 
 /// Blocks that are asked for at once.
-const AT_ONCE: usize = 512;
+const AT_ONCE: usize = 4096;
 
 /// Gathers questions, if there are to be any.
 pub(super) struct Verifier<'a> {
@@ -33,6 +33,9 @@ impl<'a> Verifier<'a> {
             return Ok(());
         }
         self.ask(entry.score, top_type)?;
+        if entry.depth < 2 {
+            return Ok(());
+        }
         let mut pointers = vec![(entry.depth, entry.score)];
         while let Some((depth, score)) = pointers.pop() {
             // What is below depth 1 is data.

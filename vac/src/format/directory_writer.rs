@@ -8,6 +8,7 @@ use venti_proto::{
     BlockBatch, BlockType, Entry, EntryError, Score, StreamKind, zero_truncated_len,
 };
 
+use super::plain_entry::copy_entry;
 use super::{ExternalStream, FormatError, MetaBlockBuilder, VacDir, name_order};
 
 /// A finished directory.
@@ -76,11 +77,7 @@ impl DirectoryWriter {
         meta: Option<&Entry>,
         batch: &mut BlockBatch,
     ) -> Result<(), FormatError> {
-        if self.names > 0 && name_order(&self.previous, &child.name).is_ge() {
-            let [previous, name] = [&self.previous, &child.name]
-                .map(|name| String::from_utf8_lossy(name).into_owned());
-            return Err(FormatError::Order { name, previous });
-        }
+        self.check_order(&child.name)?;
         (child.generation, child.meta_generation, child.meta_entry) = (0, 0, 0);
         child.entry = self.push_entry(content, batch)?;
         if let Some(meta) = meta {
@@ -90,12 +87,52 @@ impl DirectoryWriter {
             unix.external = None;
         }
         self.encode(&mut child, batch)?;
+        self.add_scratch(batch)?;
+        self.previous = child.name;
+        Ok(())
+    }
+
+    /// Adds a file by its entry in another archive: the bytes of a
+    /// [`PlainEntry`](super::PlainEntry) of this name, and its content.
+    ///
+    /// # Errors
+    /// As [`DirectoryWriter::push`].
+    pub fn push_copy(
+        &mut self,
+        name: &[u8],
+        entry: &[u8],
+        content: &Entry,
+        batch: &mut BlockBatch,
+    ) -> Result<(), FormatError> {
+        self.check_order(name)?;
+        let place = self.push_entry(content, batch)?;
+        self.scratch.clear();
+        copy_entry(entry, name, place, &mut self.scratch);
+        self.add_scratch(batch)?;
+        self.previous.clear();
+        self.previous.extend_from_slice(name);
+        Ok(())
+    }
+
+    fn check_order(&self, name: &[u8]) -> Result<(), FormatError> {
+        if self.names > 0 && name_order(&self.previous, name).is_ge() {
+            let [previous, name] =
+                [&self.previous, name].map(|name| String::from_utf8_lossy(name).into_owned());
+            return Err(FormatError::Order { name, previous });
+        }
+        Ok(())
+    }
+
+    /// Puts the encoded entry into the meta block, or into the next one.
+    fn add_scratch(&mut self, batch: &mut BlockBatch) -> Result<(), FormatError> {
         if !self.meta_block.push(&self.scratch) {
             self.close_meta_block(batch)?;
-            self.meta_block.push(&self.scratch);
+            if !self.meta_block.push(&self.scratch) {
+                let (size, limit) = (self.scratch.len(), self.meta_block.largest_entry());
+                return Err(FormatError::TooLong { what: "a directory entry", size, limit });
+            }
         }
         self.names += 1;
-        self.previous = child.name;
         Ok(())
     }
 

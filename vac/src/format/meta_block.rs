@@ -6,6 +6,7 @@
 //! them) are in the order that one expects.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use super::vac_dir::MAGIC as ENTRY_MAGIC;
 use super::{FormatError, VacDir};
@@ -108,6 +109,14 @@ impl<'a> MetaBlock<'a> {
         entry.get(8..end).ok_or_else(|| truncated(end))
     }
 
+    /// Where an entry is in the block; nowhere if there is no such entry. It may reach beyond the
+    /// end of a block that is damaged.
+    #[must_use]
+    pub fn place(&self, number: usize) -> Range<usize> {
+        let (start, size) = if number < self.count { self.extent(number) } else { (0, 0) };
+        start..start + size
+    }
+
     /// An entry.
     ///
     /// # Errors
@@ -140,11 +149,10 @@ impl<'a> MetaBlock<'a> {
     }
 
     fn entry_bytes(&self, number: usize) -> Result<&'a [u8], FormatError> {
-        let (start, size) = if number < self.count { self.extent(number) } else { (0, 0) };
-        let end = start + size;
-        let (needed, left) = (end, self.bytes.len());
+        let place = self.place(number);
+        let (needed, left) = (place.end, self.bytes.len());
         let truncated = FormatError::Truncated { field: "directory entry", needed, left };
-        self.bytes.get(start..end).ok_or(truncated)
+        self.bytes.get(place).ok_or(truncated)
     }
 
     /// Start and size of an entry, from the index: `number` is below the count.

@@ -10,6 +10,7 @@ mod directory_writer;
 mod error;
 mod meta_block;
 mod mode;
+mod plain_entry;
 mod unix;
 mod unix_codec;
 mod vac_dir;
@@ -18,6 +19,7 @@ pub use directory_writer::{DirectoryStreams, DirectoryWriter};
 pub use error::FormatError;
 pub use meta_block::{MetaBlock, MetaBlockBuilder, name_order};
 pub use mode::{FileKind, Mode};
+pub use plain_entry::PlainEntry;
 pub use unix::{
     DeviceNumber, DirectoryFacts, ExternalStream, HardLink, Hole, Identity, Timestamp,
     UnixMetadata, Xattr,

@@ -34,6 +34,21 @@ mod field {
     pub(super) const DIRECTORY: u8 = 14;
 }
 
+/// The order in which the fields of files are written.
+const PLAIN_ORDER: [u8; 11] = [
+    field::STAT,
+    field::MODIFIED,
+    field::CHANGED,
+    field::ACCESSED,
+    field::BORN,
+    field::IDENTITY,
+    field::LINK,
+    field::DEVICE,
+    field::INODE_FLAGS,
+    field::XATTR,
+    field::HOLES,
+];
+
 /// Bytes of a field's length: two in the section, four in the external stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Width {
@@ -213,6 +228,45 @@ fn decode_fields(unix: &mut UnixMetadata, bytes: &[u8], width: Width) -> Result<
         }
     }
     Ok(())
+}
+
+/// Reads a section that has exactly the form in which sections of files are written, without
+/// extended attributes, inode flags and holes; none if it has another form.
+pub(super) fn decode_plain(bytes: &[u8]) -> Option<UnixMetadata> {
+    let mut unix = UnixMetadata::default();
+    let mut cursor = Cursor::new(bytes);
+    if cursor.u8("version of the Unix section").ok()? != VERSION {
+        return None;
+    }
+    let mut last = 0;
+    while !cursor.is_empty() {
+        let number = cursor.u8("field number").ok()?;
+        let value = cursor.string("field").ok()?;
+        let place = 1 + PLAIN_ORDER.iter().position(|field| *field == number)?;
+        let follows = match number {
+            field::STAT | field::MODIFIED => place == last + 1,
+            // There may be any number of them.
+            field::XATTR => place >= last,
+            _ => place > last,
+        };
+        last = place;
+        let mut rest = Cursor::new(value);
+        match number {
+            field::XATTR => {
+                let length = rest.u8("attribute name length").ok()?;
+                rest.take("attribute name", usize::from(length)).ok()?;
+                rest = Cursor::new(&[]);
+            }
+            field::HOLES => drop(holes(&mut rest).ok()?),
+            field::INODE_FLAGS if rest.u32("inode flags").ok()? == 0 => return None,
+            field::INODE_FLAGS => {}
+            _ => decode_field(&mut unix, number, &mut rest, value.len()).ok()?,
+        }
+        if !follows || !rest.is_empty() {
+            return None;
+        }
+    }
+    (last > 1).then_some(unix)
 }
 
 fn decode_field(

@@ -6,11 +6,11 @@ use super::{FileKind, FormatError, Mode, Timestamp, UnixMetadata};
 /// The first four bytes of every directory entry.
 pub(super) const MAGIC: u32 = 0x1c4d_9072;
 /// The version that is written; the oldest that is read is 7.
-const VERSION: u16 = 9;
+pub(super) const VERSION: u16 = 9;
 const OLDEST_VERSION: u16 = 7;
 
 /// Numbers of optional sections. Those of Plan 9 are 1 to 4.
-mod section {
+pub(super) mod section {
     /// Before version 9: path and version of Plan 9.
     pub(super) const PLAN9: u8 = 1;
     /// Where the qids of a merged archive lie.
@@ -18,7 +18,7 @@ mod section {
     /// Before version 9: a generation. The original skips it too.
     pub(super) const GENERATION: u8 = 4;
     /// Ours, the letter U: everything of Unix.
-    pub(super) const UNIX: u8 = 0x55;
+    pub(in crate::format) const UNIX: u8 = 0x55;
 }
 
 /// The qids below a directory, in an archive that was merged from several.

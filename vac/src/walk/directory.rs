@@ -200,6 +200,8 @@ mod tests {
         }
         let directory = Directory::open_path(&c_path(place.path())).unwrap();
         assert_eq!(directory.list(&mut Vec::new()).unwrap().len(), 3000);
+        // From its start on, which takes another descriptor.
+        let directory = Directory::open_path(&c_path(place.path())).unwrap();
         assert_eq!(directory.list_some(2999, &mut Vec::new()).unwrap().len(), 2999);
     }
 }

@@ -296,3 +296,20 @@ fn another_name_is_read_when_the_first_one_has_gone() {
         }
     }
 }
+
+#[test]
+fn an_entry_that_is_kept_is_as_if_it_were_made_anew() {
+    let mut bench = bench_with_files();
+    std::fs::hard_link(bench.path("large"), bench.path("d0/large")).unwrap();
+    std::os::unix::fs::symlink("large", bench.path("link")).unwrap();
+    let plain = bench.archive();
+    // With access times every entry is another one, though no file changed.
+    bench.options.access_times = true;
+    let anew = bench.archive();
+    bench.compare_with(plain.root);
+    let described_again = bench.archive();
+    assert_eq!(described_again.counts.files_unchanged, plain.counts.files());
+    assert_same(&bench.tree_of(described_again.root), &bench.tree_of(anew.root));
+    bench.compare_with(described_again.root);
+    assert_eq!(bench.archive().root, described_again.root);
+}

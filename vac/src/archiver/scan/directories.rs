@@ -31,24 +31,26 @@ impl<'a> Scanner<'a> {
             self.enter_nothing(name, looked_up, ProblemKind::FileSystem(kind));
             return self.shared.check();
         }
-        let listed = match ready(self.ahead) {
-            Some(listed) => listed.map(Ok),
-            None => {
-                Opened::open(parent, name).map(|opened| match self.crossing(&opened.attributes) {
-                    // Mounted after it was looked up.
-                    Crossing::LeftOut(kind) => Err((opened.attributes, kind)),
+        let opened = match ready(self.ahead) {
+            Some(listed) => listed,
+            None => match Opened::open(parent, name) {
+                Err(errno) => Err(errno),
+                Ok(opened) => match self.crossing(&opened.attributes) {
                     Crossing::Same | Crossing::Entered => Ok(self.list(opened)),
-                })
-            }
-        };
-        match listed {
-            Ok(Ok(listed)) => match listed.left_out {
-                Some(reason) => self.enter_nothing(name, listed.attributes, reason),
-                None => self.enter(name, *listed, old),
+                    // Mounted after it was looked up.
+                    Crossing::LeftOut(kind) => {
+                        let reason = ProblemKind::FileSystem(kind);
+                        self.enter_nothing(name, opened.attributes, reason);
+                        return self.shared.check();
+                    }
+                },
             },
-            Ok(Err((attributes, kind))) => {
-                self.enter_nothing(name, attributes, ProblemKind::FileSystem(kind));
+        };
+        match opened.map(|listed| *listed) {
+            Ok(Listed { left_out: Some(reason), attributes, .. }) => {
+                self.enter_nothing(name, attributes, reason);
             }
+            Ok(listed) => self.enter(name, listed, old),
             Err(errno) => {
                 self.enter_nothing(name, looked_up, ProblemKind::Failed(failure_of(errno)));
             }

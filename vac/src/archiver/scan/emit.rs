@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::super::chunk::{Change, EnterEvent, Event, Failure, FileEvent, FileResult, Work};
 use super::super::error::{ArchiveError, Problem, ProblemKind};
-use super::super::old::{OldDirectory, OldFile, OldStreams};
+use super::super::old::{OldDirectory, OldStreams};
+use super::super::old_entry::OldEntry;
 use super::Scanner;
 use crate::walk::{Attributes, Directory, Extended};
 
@@ -49,7 +50,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    pub(super) fn find_old(&mut self, name: &CStr) -> Option<OldFile> {
+    pub(super) fn find_old(&mut self, name: &CStr) -> Option<OldEntry> {
         match self.stack.last_mut()?.old.as_mut()?.find(name.to_bytes()) {
             Ok(found) => found,
             Err(detail) => {

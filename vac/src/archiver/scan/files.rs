@@ -9,11 +9,11 @@ use venti_proto::MAX_STREAM_SIZE;
 use venti_proto::hash_tree::{depth_of, pointer_size_for};
 
 use super::super::chunk::{
-    CHUNK_CONTENT, Change, Event, Failure, FileEvent, FileResult, Piece, Work,
+    CHUNK_CONTENT, Change, Event, Failure, FileEvent, FileResult, Kept, Piece, Work,
 };
 use super::super::describe::holes_of;
 use super::super::error::ArchiveError;
-use super::super::old::OldFile;
+use super::super::old_entry::{OldEntry, PlainFile};
 use super::super::options::Trust;
 use super::super::reader::{extended_of, failure_of};
 use super::super::settle::settle;
@@ -25,7 +25,7 @@ impl Scanner<'_> {
     /// A stream that was stored before the walk.
     pub(super) fn meet_stream(&mut self, name: &CStr, stream: StoredStream) {
         let old = self.find_old(name);
-        let change = match old.map(|old| old.content) {
+        let change = match old.as_ref().map(OldEntry::content) {
             None => Change::New,
             Some(Some(content)) if content.score == stream.entry.score => Change::Unchanged,
             Some(_) => Change::Changed,
@@ -43,7 +43,7 @@ impl Scanner<'_> {
         directory: &Arc<Directory>,
         name: &CStr,
         attributes: Attributes,
-        old: Option<OldFile>,
+        old: Option<OldEntry>,
     ) -> Result<(), ArchiveError> {
         if !self.fits(&attributes) {
             self.fail(Failure::TooLarge);
@@ -51,10 +51,20 @@ impl Scanner<'_> {
         }
         let existed = old.is_some();
         let is_trusted = self.options.old.is_some_and(|old| old.trust != Trust::Nothing);
-        let content = old.as_ref().and_then(|old| old.content.as_ref());
+        if is_trusted
+            && let Some(OldEntry::Plain(file)) = &old
+            && let Some(kept) = self.keeps(file, &attributes)
+        {
+            self.shared.file_met(&self.path, Change::Unchanged);
+            self.chunk.kept.push(kept);
+            self.chunk.events.push(Event::Kept);
+            return Ok(());
+        }
+        let content = old.as_ref().and_then(OldEntry::content);
         let before = content.map(|entry| entry.score).filter(|_| !is_trusted);
         let reused = old
             .filter(|_| is_trusted)
+            .and_then(|old| old.into_file().ok())
             .and_then(|old| old.reuse(&attributes, self.options.block_size));
         let anew = || (work_for(attributes.kind), FileResult { before, ..FileResult::default() });
         let (mut work, result) = reused.unwrap_or_else(anew);
@@ -76,6 +86,15 @@ impl Scanner<'_> {
         }
         self.file_event(directory, name, attributes, work, change, result);
         Ok(())
+    }
+
+    /// What is kept of a file if its entry in the older archive is what it would be now.
+    fn keeps(&mut self, file: &PlainFile, attributes: &Attributes) -> Option<Kept> {
+        let entry = file.entry()?;
+        let content = file.reuse(&entry, attributes, self.options.block_size)?;
+        let same = file.bytes().len() <= self.largest_entry
+            && self.describer.describes(&entry, attributes);
+        same.then(|| Kept { file: file.clone(), content, qid: entry.qid })
     }
 
     /// Whether the format can hold a file of this size in blocks of this size.
