@@ -22,6 +22,9 @@ use crate::store::{BlockCache, Connect, Reconnecting};
 #[derive(Clone, Debug, clap::Args)]
 pub struct Source {
     /// Server, or directory of a store [default: $venti]
+    ///
+    /// tls:HOST speaks TLS: $VENTI_CA names a file of the authorities to trust, $VENTI_CERT and
+    /// $VENTI_KEY those of the certificate to show.
     #[arg(short = 'h', long = "store", value_name = "HOST|DIRECTORY")]
     pub store: Option<String>,
 
@@ -119,7 +122,7 @@ impl Connect for Server {
         let options = ClientOptions {
             connect_timeout: Duration::from_secs(5),
             progress_timeout: Duration::from_secs(15),
-            ..ClientOptions::default()
+            ..ClientOptions::from_environment()
         };
         Client::connect_with(&self.0, 1, &options)
             .map_err(|error| StoreError::Connection { detail: error.to_string() })

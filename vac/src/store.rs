@@ -120,8 +120,8 @@ impl OpenStoreError {
         };
         match self {
             OpenStoreError::Unnamed | OpenStoreError::Address(_) => 2,
-            OpenStoreError::Connect(ConnectError::Connect { source, .. }) => of_io(source),
-            OpenStoreError::Host { .. } | OpenStoreError::Connect(_) => 10,
+            OpenStoreError::Connect(error) => error.exit_code(),
+            OpenStoreError::Host { .. } => 10,
             OpenStoreError::Open { error: OpenError::Busy, .. } => 11,
             OpenStoreError::Open { error: OpenError::Disk(error), .. } => of_io(&error.source),
             OpenStoreError::Open { .. } | OpenStoreError::Roots { .. } => 10,
@@ -140,7 +140,7 @@ enum Place {
 /// Decides whether a name is a directory or a server. `host` and `name` without a slash are
 /// hosts, unless there is a store of this name in the present directory.
 fn place_of(name: &str) -> Result<Place, OpenStoreError> {
-    if name.contains('!') || name.starts_with("unix:") {
+    if name.contains('!') || name.starts_with("unix:") || name.starts_with("tls:") {
         return Ok(Place::Server(name.parse()?));
     }
     let path = Path::new(name);
@@ -283,6 +283,8 @@ mod tests {
         let tcp = |host: &str| Place::Server(Address::Tcp { host: host.to_owned(), port: 17034 });
         assert_eq!(place_of("backup").unwrap(), tcp("backup"));
         assert_eq!(place_of("tcp!backup!venti").unwrap(), tcp("backup"));
+        let tls = Address::Tls { host: "backup".to_owned(), port: 17034 };
+        assert_eq!(place_of("tls:backup").unwrap(), Place::Server(tls));
         let directory = place.path().to_str().unwrap().to_owned();
         assert_eq!(place_of(&directory).unwrap(), Place::Directory(place.path().to_owned()));
         let new = place.path().join("new");

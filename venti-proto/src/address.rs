@@ -5,6 +5,7 @@
 //! | `host`, `192.0.2.1`, `::1`, `[::1]` | TCP, port 17034 |
 //! | `host:17035`, `[::1]:17035`, `host:venti` | TCP |
 //! | `tcp!host!venti`, `net!host!17034`, `tcp!host` | TCP, as Plan 9 writes it |
+//! | `tls:host`, `tls:host:17035`, `tls!host!venti` | TLS over TCP; after `tls:` any form of the first two rows |
 //! | `tcp!*!venti`, `*:17034`, `*` | TCP on every interface, to listen |
 //! | `unix!/path`, `unix:/path`, `/path` | a Unix socket |
 
@@ -29,17 +30,38 @@ pub enum Address {
         /// The port; 0 stands for any free one, to listen.
         port: u16,
     },
+    /// TLS over a TCP port.
+    Tls {
+        /// As for TCP; the name that the server's certificate must have.
+        host: String,
+        /// As for TCP.
+        port: u16,
+    },
     /// A Unix socket.
     Unix(PathBuf),
 }
 
-/// The form that any other program understands, too: `host:port`, `[v6]:port`, `unix:/path`.
+/// What can stand before a colon and is no host.
+const PREFIXES: [&str; 2] = ["tls", "unix"];
+
+/// The form that any other program understands, too: `host:port`, `[v6]:port`, `unix:/path`; and
+/// `tls:` before the first two.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Address::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Address::Tcp { host, port } => write!(f, "{host}:{port}"),
-            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        let (host, port) = match self {
+            Address::Unix(path) => return write!(f, "unix:{}", path.display()),
+            Address::Tcp { host, port } if PREFIXES.contains(&host.as_str()) => {
+                return write!(f, "tcp!{host}!{port}");
+            }
+            Address::Tcp { host, port } => (host, port),
+            Address::Tls { host, port } => {
+                f.write_str("tls:")?;
+                (host, port)
+            }
+        };
+        match host.contains(':') {
+            true => write!(f, "[{host}]:{port}"),
+            false => write!(f, "{host}:{port}"),
         }
     }
 }
@@ -58,7 +80,9 @@ pub enum ParseAddressError {
         found: String,
     },
     /// The network is not known here.
-    #[error("unknown network {network:?} in the address {found:?}; tcp, net and unix are known")]
+    #[error(
+        "unknown network {network:?} in the address {found:?}; tcp, tls, net and unix are known"
+    )]
     Network {
         /// What comes before the first `!`.
         network: String,
@@ -92,43 +116,49 @@ impl FromStr for Address {
             Some("") => Err(ParseAddressError::Missing { missing: "path", found: text.to_owned() }),
             Some(path) => Ok(Address::Unix(path.into())),
             None if text.starts_with('/') => Ok(Address::Unix(text.into())),
-            None => match text.split_once('!') {
-                Some((network, rest)) => dialled(text, network, rest),
-                None => typed(text),
-            },
+            None => {
+                let (host, port) = match text.split_once('!') {
+                    Some((network, rest)) => dialled(text, network, rest)?,
+                    None => typed(text, text.strip_prefix("tls:").unwrap_or(text))?,
+                };
+                Ok(match text.starts_with("tls!") || text.starts_with("tls:") {
+                    true => Address::Tls { host, port },
+                    false => Address::Tcp { host, port },
+                })
+            }
         }
     }
 }
 
 /// Plan 9's form: network, host, and perhaps service.
-fn dialled(text: &str, network: &str, rest: &str) -> Result<Address, ParseAddressError> {
-    if !matches!(network, "tcp" | "net") {
+fn dialled(text: &str, network: &str, rest: &str) -> Result<(String, u16), ParseAddressError> {
+    if !matches!(network, "tcp" | "tls" | "net") {
         let (network, found) = (network.to_owned(), text.to_owned());
         return Err(ParseAddressError::Network { network, found });
     }
     let (host, service) = rest.split_once('!').unwrap_or((rest, "venti"));
-    address(text, host, service)
+    host_and_port(text, host, service)
 }
 
-/// `host`, `host:port` or `[v6]:port`.
-fn typed(text: &str) -> Result<Address, ParseAddressError> {
-    if let Some((host, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+/// `host`, `host:port` or `[v6]:port`, in `place`, which is the end of `text`.
+fn typed(text: &str, place: &str) -> Result<(String, u16), ParseAddressError> {
+    if let Some((host, rest)) = place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         return match rest.strip_prefix(':') {
-            Some(port) => address(text, host, port),
-            None if rest.is_empty() => address(text, host, "venti"),
+            Some(port) => host_and_port(text, host, port),
+            None if rest.is_empty() => host_and_port(text, host, "venti"),
             None => {
-                let (host, found) = (text.to_owned(), text.to_owned());
+                let (host, found) = (place.to_owned(), text.to_owned());
                 Err(ParseAddressError::Host { host, found })
             }
         };
     }
-    match text.split_once(':') {
-        Some((host, port)) if !port.contains(':') => address(text, host, port),
-        _ => address(text, text, "venti"),
+    match place.split_once(':') {
+        Some((host, port)) if !port.contains(':') => host_and_port(text, host, port),
+        _ => host_and_port(text, place, "venti"),
     }
 }
 
-fn address(text: &str, host: &str, port: &str) -> Result<Address, ParseAddressError> {
+fn host_and_port(text: &str, host: &str, port: &str) -> Result<(String, u16), ParseAddressError> {
     let found = || text.to_owned();
     let number = match port {
         "venti" => Some(DEFAULT_PORT),
@@ -146,7 +176,7 @@ fn address(text: &str, host: &str, port: &str) -> Result<Address, ParseAddressEr
     if !v6 && host != ANY_HOST && !host.chars().all(name) {
         return Err(ParseAddressError::Host { host: host.to_owned(), found: found() });
     }
-    Ok(Address::Tcp { host: host.to_owned(), port: number })
+    Ok((host.to_owned(), number))
 }
 
 #[cfg(test)]
@@ -171,6 +201,15 @@ mod tests {
             ("[::1]:17034", "[::1]:17034"),
             ("[fe80::1%eth0]:1", "[fe80::1%eth0]:1"),
             ("tcp!::1!venti", "[::1]:17034"),
+            ("tls:backup", "tls:backup:17034"),
+            ("tls:backup:17035", "tls:backup:17035"),
+            ("tls!backup!17035", "tls:backup:17035"),
+            ("tls!backup", "tls:backup:17034"),
+            ("tls:[::1]", "tls:[::1]:17034"),
+            ("tls:::1", "tls:[::1]:17034"),
+            ("tls!*!venti", "tls:*:17034"),
+            ("tls", "tcp!tls!17034"),
+            ("tcp!unix!1", "tcp!unix!1"),
             ("unix!/run/venti", "unix:/run/venti"),
             ("unix:/run/a b", "unix:/run/a b"),
             ("/run/venti", "unix:/run/venti"),
@@ -193,6 +232,8 @@ mod tests {
             ("host:70000", "\"70000\" in the address"),
             ("host:+1x", "\"+1x\" in the address"),
             ("tcp!host!smtp", "\"smtp\" in the address"),
+            ("tls:", "no host in the address \"tls:\""),
+            ("tls:host:smtp", "\"smtp\" in the address \"tls:host:smtp\" is not a port"),
             ("il!host!venti", "unknown network \"il\" in the address \"il!host!venti\""),
             ("::1:zz", "\"::1:zz\" in the address \"::1:zz\" is not a host"),
             ("[::1]17034", "\"[::1]17034\" in the address"),

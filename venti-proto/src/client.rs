@@ -21,6 +21,7 @@ mod receiver;
 mod roots;
 mod shared;
 mod state;
+mod tls;
 mod transport;
 
 use std::time::Duration;
@@ -34,8 +35,10 @@ use crate::{
 };
 use call::{Call, Inbox, Outcome};
 use connection::Connection;
+use transport::Connector;
 
 pub use error::ConnectError;
+pub use tls::{TlsError, TlsFiles};
 pub use transport::Transport;
 
 /// How to connect; the defaults suit everybody.
@@ -51,6 +54,16 @@ pub struct ClientOptions {
     /// ping, for so long, or when nothing can be sent for so long. A server that answers pings,
     /// or owes no more than a sync, gets ten times as long.
     pub progress_timeout: Duration,
+    /// For servers under TLS.
+    pub tls: TlsFiles,
+}
+
+impl ClientOptions {
+    /// The defaults, with the files for TLS that the environment names.
+    #[must_use]
+    pub fn from_environment() -> ClientOptions {
+        ClientOptions { tls: TlsFiles::from_environment(), ..ClientOptions::default() }
+    }
 }
 
 impl Default for ClientOptions {
@@ -60,6 +73,7 @@ impl Default for ClientOptions {
             versions: Version::ALL.to_vec(),
             connect_timeout: Duration::from_secs(10),
             progress_timeout: Duration::from_secs(60),
+            tls: TlsFiles::default(),
         }
     }
 }
@@ -72,12 +86,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects once.
+    /// Connects once, as [`ClientOptions::from_environment`] says.
     ///
     /// # Errors
     /// [`ConnectError`].
     pub fn connect(address: &Address) -> Result<Client, ConnectError> {
-        Client::connect_with(address, 1, &ClientOptions::default())
+        Client::connect_many(address, 1)
     }
 
     /// Connects `connections` times, at least once: for servers with several cores, and for
@@ -86,7 +100,7 @@ impl Client {
     /// # Errors
     /// [`ConnectError`] if any connection fails.
     pub fn connect_many(address: &Address, connections: usize) -> Result<Client, ConnectError> {
-        Client::connect_with(address, connections, &ClientOptions::default())
+        Client::connect_with(address, connections, &ClientOptions::from_environment())
     }
 
     /// Connects as `options` say.
@@ -98,10 +112,8 @@ impl Client {
         connections: usize,
         options: &ClientOptions,
     ) -> Result<Client, ConnectError> {
-        let open = |_| {
-            let transport = transport::connect(address, options)?;
-            Connection::open(transport, &address.to_string(), options)
-        };
+        let connector = Connector::new(address, options)?;
+        let open = |_| Connection::open(connector.connect()?, &address.to_string(), options);
         let connections = (0..connections.max(1)).map(open).collect::<Result<_, _>>()?;
         Ok(Client { connections })
     }

@@ -58,7 +58,9 @@ pub enum Command {
 /// Which server or store a command works on.
 #[derive(Clone, Debug, Args)]
 pub struct Where {
-    /// Server (host, host:port, tcp!host!port, or a Unix socket), or directory of a store
+    /// Server (host, host:port, tls:host, tcp!host!port, or a Unix socket), or directory of a
+    /// store. Under TLS, $VENTI_CA names a file of the authorities to trust, $VENTI_CERT and
+    /// $VENTI_KEY those of the certificate to show
     #[arg(short = 'h', long = "store", value_name = "WHERE", env = "venti")]
     pub at: Option<String>,
 }

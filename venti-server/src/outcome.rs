@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use arenas::OpenError;
+use venti_proto::client::ConnectError;
 use venti_proto::roots::RootLogError;
 use venti_proto::{BlockType, Score, StoreError};
 
@@ -47,7 +48,7 @@ pub enum Failure {
         /// Where it was expected.
         address: String,
         /// What happened.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Box<ConnectError>,
     },
     /// A store can not be opened.
     #[error("store {}: {source}", path.display())]
@@ -150,6 +151,9 @@ impl Failure {
             Failure::Store { source: StoreError::ReadOnly { .. } } => Some(
                 "after an error of the disk, see to the disk and start the server again".to_owned(),
             ),
+            Failure::NoServer { source, .. } if matches!(**source, ConnectError::Tls { .. }) => {
+                None
+            }
             Failure::NoServer { .. } => {
                 Some("is venti serve running there, and listening on that address?".to_owned())
             }
@@ -162,7 +166,8 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Failure::NowhereToGo | Failure::Usage { .. } | Failure::NotLocal { .. } => 2,
-            Failure::NoStore { .. } | Failure::NoServer { .. } => 10,
+            Failure::NoStore { .. } => 10,
+            Failure::NoServer { source, .. } => source.exit_code(),
             Failure::Open { source, .. } => open_code(source),
             Failure::Serve { source } => serve_code(source),
             Failure::Io { source, .. } => kind_code(source.kind()),

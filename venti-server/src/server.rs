@@ -24,11 +24,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use venti_proto::StoreError;
 use venti_proto::address::Address;
 
@@ -45,6 +47,9 @@ pub use shutdown::{Phase, Shutdown, ShutdownHandle, shutdown};
 pub use stored::{StoredBlocks, StoredError};
 use stream::Stream;
 pub use tls::{TlsError, TlsFiles};
+
+/// How long a refused client is listened to.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// The least time between two warnings that there are too many connections.
 const WARNING_PAUSE: Duration = Duration::from_secs(10);
@@ -122,7 +127,8 @@ impl Server {
     /// # Errors
     /// [`ServeError::System`] if the system does not say.
     pub fn addresses(&self) -> Result<Vec<String>, ServeError> {
-        let address = |listener: &Listener| listener.local_address();
+        let tls = self.tls.is_some();
+        let address = |listener: &Listener| listener.local_address(tls);
         self.listeners.iter().map(address).collect::<io::Result<_>>().map_err(unknown_address)
     }
 
@@ -139,7 +145,7 @@ impl Server {
     pub fn exposed(&self) -> impl Iterator<Item = String> {
         let plain = self.tls.is_none();
         let exposed = self.listeners.iter().filter(move |l| plain && l.is_off_host());
-        exposed.filter_map(|listener| listener.local_address().ok())
+        exposed.filter_map(|listener| listener.local_address(false).ok())
     }
 
     /// Serves until told to end, and then until every connection has ended and everything that
@@ -246,7 +252,7 @@ async fn serve_one(
         (Accepted::Unix(stream), _) => (Stream::Unix(stream), "unix".to_owned()),
         (Accepted::Tcp(stream, peer), None) => (Stream::Tcp(stream), peer.to_string()),
         (Accepted::Tcp(stream, peer), Some(tls)) => {
-            match timeout(shared.limits.hello_timeout, tls.accept(stream)).await {
+            match timeout(shared.limits.hello_timeout, accept_tls(tls, stream)).await {
                 Ok(Ok(stream)) => (Stream::Tls(Box::new(stream)), peer.to_string()),
                 Ok(Err(error)) => {
                     tracing::info!(%peer, %error, "no TLS");
@@ -272,4 +278,23 @@ async fn serve_one(
         tracing::debug!(%peer, reason = %ended, "connection closed");
     }
     drop(slot);
+}
+
+/// Agrees on TLS with a client. One that is refused is told why: what it has sent by then is read,
+/// or the reset of the connection would overtake the answer.
+async fn accept_tls(tls: TlsAcceptor, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    match tls.accept(stream).into_fallible().await {
+        Ok(stream) => Ok(stream),
+        Err((error, mut stream)) => {
+            // The client has gone or is going: there is nobody to tell.
+            let _ = timeout(LINGER, async {
+                stream.shutdown().await?;
+                let mut sink = [0; 4096];
+                while stream.read(&mut sink).await? > 0 {}
+                Ok::<(), io::Error>(())
+            })
+            .await;
+            Err(error)
+        }
+    }
 }

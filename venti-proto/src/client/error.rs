@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::tls::TlsError;
 use crate::StoreError;
 use crate::session::SessionError;
 
@@ -40,12 +41,37 @@ pub enum ConnectError {
         /// What was found and what was expected.
         source: SessionError,
     },
+    /// There is no agreement under TLS, or a file that it needs can not be used.
+    #[error("{address}: {source}")]
+    Tls {
+        /// As given.
+        address: String,
+        /// Why.
+        source: Box<TlsError>,
+    },
     /// The system gives no thread for the replies.
     #[error("can not start a thread: {source}")]
     Thread {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl ConnectError {
+    /// The exit code that says so: 2 usage, 10 no such server, 12 not allowed.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            ConnectError::Tls { source, .. } if source.is_usage() => 2,
+            ConnectError::Tls { source, .. } if source.is_refusal() => 12,
+            ConnectError::Connect { source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                12
+            }
+            _ => 10,
+        }
+    }
 }
 
 impl From<ConnectError> for StoreError {

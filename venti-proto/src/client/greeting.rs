@@ -15,7 +15,10 @@ pub(super) fn greet(
     options: &ClientOptions,
 ) -> Result<(Version, Vec<u8>), ConnectError> {
     let address = || address.to_owned();
-    let failed = |source| ConnectError::Hello { address: address(), source };
+    let failed = |source| match transport.tls_error(&source) {
+        Some(source) => ConnectError::Tls { address: address(), source: Box::new(source) },
+        None => ConnectError::Hello { address: address(), source },
+    };
     let (mut input, mut output, mut piece) = (Vec::new(), Vec::new(), [0; 2048]);
     let start = Instant::now();
     transport.set_timeouts(options.connect_timeout, options.connect_timeout).map_err(failed)?;

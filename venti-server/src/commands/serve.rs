@@ -45,7 +45,8 @@ pub struct Arguments {
     #[arg(value_name = "STORE")]
     store: PathBuf,
 
-    /// Where to listen: host, host:port, tcp!host!port, or unix:/path; may be given repeatedly
+    /// Where to listen: host, host:port, tcp!host!port, tls:host:port, or unix:/path; may be given
+    /// repeatedly
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:17034")]
     listen: Vec<Address>,
 
@@ -84,6 +85,11 @@ pub(super) fn run(arguments: Arguments) -> Result<Outcome, Failure> {
     let total = arguments.memory.unwrap_or_else(default_memory);
     let memory = MemoryPlan::divide(total).map_err(|detail| Failure::Usage { detail })?;
     let tls = arguments.tls.load().map_err(ServeError::from)?;
+    let wants_tls = |address: &&Address| matches!(address, Address::Tls { .. });
+    if let (None, Some(address)) = (&tls, arguments.listen.iter().find(wants_tls)) {
+        let detail = format!("{address}: TLS wants --tls-cert and --tls-key");
+        return Err(Failure::Usage { detail });
+    }
     let defaults = StoreOptions::default();
     let options = StoreOptions {
         create: !arguments.read_only,

@@ -57,13 +57,16 @@ impl Listener {
     pub(crate) async fn bind(address: &Address, mode: u32) -> Result<Vec<Listener>, ListenError> {
         match address {
             Address::Unix(path) => Ok(vec![bind_unix(path, mode)?]),
-            Address::Tcp { host, port } => bind_tcp(address, host, *port).await,
+            Address::Tcp { host, port } | Address::Tls { host, port } => {
+                bind_tcp(address, host, *port).await
+            }
         }
     }
 
-    /// What clients connect to.
-    pub(crate) fn local_address(&self) -> io::Result<String> {
+    /// What clients connect to, under TLS if there is any.
+    pub(crate) fn local_address(&self, tls: bool) -> io::Result<String> {
         match self {
+            Listener::Tcp(listener) if tls => Ok(format!("tls:{}", listener.local_addr()?)),
             Listener::Tcp(listener) => Ok(listener.local_addr()?.to_string()),
             Listener::Unix { path, .. } => Ok(path.display().to_string()),
         }
@@ -176,7 +179,7 @@ async fn bind_tcp(address: &Address, host: &str, port: u16) -> Result<Vec<Listen
 pub(crate) async fn bind_http(address: &Address) -> Result<TcpListener, ListenError> {
     let bound = match address {
         Address::Tcp { host, port } => TcpListener::bind((host.as_str(), *port)).await,
-        Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        Address::Tls { .. } | Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
     };
     bound.map_err(|source| ListenError::Bind { address: address.to_string(), source })
 }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod administration;
 #[cfg(test)]
+mod authority;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod hostile;
@@ -18,3 +20,5 @@ mod serving;
 mod support;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod tls_client;

@@ -143,7 +143,8 @@ impl TestServer {
 
     /// A connection on which nothing was said.
     pub(crate) fn dial(&self) -> TcpStream {
-        let stream = TcpStream::connect(&self.addresses[0]).unwrap();
+        let address = self.addresses[0].trim_start_matches("tls:");
+        let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();

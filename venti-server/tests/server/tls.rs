@@ -5,61 +5,14 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use venti_proto::{Score, Version};
-use venti_server::limits::Limits;
 use venti_server::server::{TlsError, TlsFiles};
 
-use crate::support::{Peer, TestEngine, TestServer, closed, config};
-
-/// Files of a made-up authority and of what it signed.
-struct Authority {
-    directory: tempfile::TempDir,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Authority {
-        let directory = tempfile::tempdir().unwrap();
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate = params.self_signed(&key).unwrap();
-        std::fs::write(directory.path().join("ca.pem"), certificate.pem()).unwrap();
-        Authority { directory, issuer: Issuer::new(params, key) }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    /// Signs a certificate for `name` and returns the files of it and its key.
-    fn sign(&self, name: &str) -> (PathBuf, PathBuf) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let files = (self.path(&format!("{name}.pem")), self.path(&format!("{name}.key")));
-        std::fs::write(&files.0, certificate.pem()).unwrap();
-        std::fs::write(&files.1, key.serialize_pem()).unwrap();
-        files
-    }
-
-    fn server(&self, check_clients: bool) -> TestServer {
-        let (tls_cert, tls_key) = self.sign("localhost");
-        let files = TlsFiles {
-            tls_cert: Some(tls_cert),
-            tls_key: Some(tls_key),
-            tls_client_ca: check_clients.then(|| self.path("ca.pem")),
-        };
-        let mut config = config(Limits::default());
-        config.tls = files.load().unwrap();
-        assert!(config.tls.is_some());
-        TestServer::start(Arc::new(TestEngine::default()), config)
-    }
-}
+use crate::authority::Authority;
+use crate::support::{Peer, closed};
 
 /// A client under TLS that trusts `authority`.
 fn client(

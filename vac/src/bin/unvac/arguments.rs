@@ -70,6 +70,9 @@ pub(crate) struct Arguments {
     pub(crate) files: Vec<OsString>,
 
     /// Server to read from, or directory of a store [default: $venti]
+    ///
+    /// tls:HOST speaks TLS: $VENTI_CA names a file of the authorities to trust, $VENTI_CERT and
+    /// $VENTI_KEY those of the certificate to show.
     #[arg(short = 'h', long = "store", value_name = "HOST|DIRECTORY")]
     pub(crate) store: Option<String>,
 

@@ -36,6 +36,9 @@ pub(crate) struct Arguments {
     pub(crate) files: Vec<PathBuf>,
 
     /// Server to send to, or directory of a store to be opened in this process [default: $venti]
+    ///
+    /// tls:HOST speaks TLS: $VENTI_CA names a file of the authorities to trust, $VENTI_CERT and
+    /// $VENTI_KEY those of the certificate to show.
     #[arg(short = 'h', long = "store", value_name = "HOST|DIRECTORY")]
     pub(crate) store: Option<String>,
 
