@@ -10,5 +10,6 @@ mod support;
 mod dump;
 mod examples;
 mod faults;
+mod hosts;
 mod kill;
 mod tidy;

@@ -16,6 +16,7 @@ mod tags;
 mod version_line;
 
 pub use client::{Answer, ClientHandshake, ReplyReader, RequestKind, TagTable};
+pub(crate) use error_text::NOT_ALLOWED;
 pub use error_text::{ReadError, read_too_small, store_error_from_text, store_error_to_text};
 pub use server::{Request, Responder, ServerHandshake, ServerSession};
 pub use version_line::{MAX_VERSION_LINE, VersionLine, VersionLineError, greeting};

@@ -7,10 +7,12 @@
 mod buffers;
 mod connection;
 mod engine;
+mod hosts;
 mod http;
 mod listener;
 mod metrics;
 mod notify;
+mod peer;
 mod shared;
 mod shutdown;
 mod stored;
@@ -38,10 +40,12 @@ use crate::limits::Limits;
 use crate::memory::MemoryPlan;
 use connection::Connection;
 pub use engine::Engine;
+pub use hosts::{HostsError, HostsFile};
 pub use listener::ListenError;
 use listener::{Accepted, Listener};
 pub use metrics::{Metrics, Snapshot};
 pub use notify::notify;
+use peer::Peer;
 use shared::Shared;
 pub use shutdown::{Phase, Shutdown, ShutdownHandle, shutdown};
 pub use stored::{StoredBlocks, StoredError};
@@ -64,6 +68,8 @@ pub struct ServerConfig {
     pub http: Option<Address>,
     /// TLS for every TCP address.
     pub tls: Option<TlsAcceptor>,
+    /// Where the archives of each host come from, if that is bound at all.
+    pub hosts: Option<HostsFile>,
     /// What clients may take.
     pub limits: Limits,
     /// What there is to take.
@@ -79,6 +85,9 @@ pub enum ServeError {
     /// TLS can not be offered.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The list of hosts is none.
+    #[error("list of hosts: {0}")]
+    Hosts(#[from] HostsError),
     /// The system refuses something that a server needs.
     #[error("{action}: {source}")]
     System {
@@ -118,7 +127,7 @@ impl Server {
             None => None,
             Some(address) => Some(listener::bind_http(address).await?),
         };
-        let shared = Shared::new(engine, config.limits, config.memory, shutdown);
+        let shared = Shared::new(engine, config.limits, config.memory, config.hosts, shutdown);
         Ok(Server { shared: Arc::new(shared), listeners, http, tls: config.tls })
     }
 
@@ -249,11 +258,15 @@ async fn serve_one(
     slot: OwnedSemaphorePermit,
 ) {
     let (stream, peer) = match (accepted, tls) {
-        (Accepted::Unix(stream), _) => (Stream::Unix(stream), "unix".to_owned()),
-        (Accepted::Tcp(stream, peer), None) => (Stream::Tcp(stream), peer.to_string()),
+        (Accepted::Unix(stream), _) => (Stream::Unix(stream), Peer::Unix),
+        (Accepted::Tcp(stream, peer), None) => (Stream::Tcp(stream), Peer::Address(peer)),
         (Accepted::Tcp(stream, peer), Some(tls)) => {
             match timeout(shared.limits.hello_timeout, accept_tls(tls, stream)).await {
-                Ok(Ok(stream)) => (Stream::Tls(Box::new(stream)), peer.to_string()),
+                Ok(Ok(stream)) => {
+                    let (_, session) = stream.get_ref();
+                    let known = Peer::under_tls(session.peer_certificates(), peer);
+                    (Stream::Tls(Box::new(stream)), known)
+                }
                 Ok(Err(error)) => {
                     tracing::info!(%peer, %error, "no TLS");
                     return;
@@ -269,7 +282,7 @@ async fn serve_one(
     let metrics = Arc::clone(&shared.metrics);
     metrics.connections.inc();
     metrics.open_connections.inc();
-    let ended = Connection::new(stream, shared).run().await;
+    let ended = Connection::new(stream, peer.clone(), shared).run().await;
     metrics.open_connections.dec();
     if ended.is_fault() {
         metrics.broken_connections.inc();

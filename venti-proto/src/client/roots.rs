@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Client;
 use super::call::Outcome;
 use crate::roots::{NewRoot, RootLog, RootLogError, RootPage, RootQuery, RootRecord, RootWatch};
-use crate::session::{RequestKind, store_error_from_text};
+use crate::session::{NOT_ALLOWED, RequestKind, store_error_from_text};
 use crate::{BlockRequest, BlockType, Message, Score, StoreError, Tag, Version};
 
 /// A watch that ends sooner than asked for is allowed. One that takes longer than a server has for
@@ -33,6 +33,9 @@ impl Client {
 fn refusal(text: &str) -> RootLogError {
     if text == "unknown request" || text == RootLogError::Unsupported.to_string() {
         return RootLogError::Unsupported;
+    }
+    if let Some(detail) = text.strip_prefix(NOT_ALLOWED) {
+        return RootLogError::NotAllowed { detail: detail.to_owned() };
     }
     let nothing = BlockRequest { score: Score::ZERO, block_type: BlockType::DATA };
     RootLogError::Store(store_error_from_text(text, &nothing, 0))

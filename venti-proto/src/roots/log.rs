@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{HostName, NewRoot, RootRecord};
 use crate::StoreError;
+use crate::session::NOT_ALLOWED;
 
 /// The most records in a page: the largest fit in one message.
 pub const MAX_PAGE: u16 = 64;
@@ -66,6 +67,12 @@ pub enum RootLogError {
     /// The server keeps no roots: it is an old one, or not ours.
     #[error("the server keeps no roots")]
     Unsupported,
+    /// The host is not that of the client.
+    #[error("{NOT_ALLOWED}{detail}")]
+    NotAllowed {
+        /// Which host, and whose the client is.
+        detail: String,
+    },
     /// The log could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),

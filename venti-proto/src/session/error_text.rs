@@ -24,6 +24,8 @@ const TOO_SMALL: [&str; 2] = ["read too small: ", "read too small 1: "];
 const COLLISION: &str = "score collision";
 const DAMAGED: &str = "damaged block: ";
 const IO: &str = "input/output error: ";
+/// A record of a host that is not the client's.
+pub(crate) const NOT_ALLOWED: &str = "not allowed: ";
 
 /// The text that says that a block has more bytes than were asked for: `size` of them.
 #[must_use]

@@ -12,8 +12,8 @@ use crate::memory::{MemoryPlan, default_memory};
 use crate::outcome::{Failure, Outcome};
 use crate::place::open_failure;
 use crate::server::{
-    ServeError, Server, ServerConfig, Shutdown, ShutdownHandle, StoredBlocks, TlsFiles, notify,
-    shutdown,
+    HostsFile, ServeError, Server, ServerConfig, Shutdown, ShutdownHandle, StoredBlocks, TlsFiles,
+    notify, shutdown,
 };
 use crate::size::{Size, human};
 
@@ -27,7 +27,7 @@ const EXAMPLES: &str = r"EXAMPLES
     127.0.0.1:17034 answers in ... microseconds
     $ kill $! && wait
 
-  Serve a network under TLS, with status pages for this machine:
+  Serve a network under TLS, with status pages for this machine; clients name it tls:HOST:
 
     $ venti serve /srv/venti --listen '*' --tls-cert cert.pem --tls-key key.pem \
     >     --http 127.0.0.1:8017 &
@@ -74,6 +74,11 @@ pub struct Arguments {
     #[arg(long, value_name = "MODE", default_value = "600", value_parser = octal)]
     socket_mode: u32,
 
+    /// Take archives of a host only from where FILE says: lines of a host and its addresses,
+    /// networks, or unix
+    #[arg(long, value_name = "FILE")]
+    hosts: Option<PathBuf>,
+
     #[command(flatten)]
     tls: TlsFiles,
 
@@ -90,6 +95,8 @@ pub(super) fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         let detail = format!("{address}: TLS wants --tls-cert and --tls-key");
         return Err(Failure::Usage { detail });
     }
+    let hosts = arguments.hosts.as_deref().map(HostsFile::new).transpose();
+    let hosts = hosts.map_err(ServeError::from)?;
     let defaults = StoreOptions::default();
     let options = StoreOptions {
         create: !arguments.read_only,
@@ -107,6 +114,7 @@ pub(super) fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         socket_mode: arguments.socket_mode,
         http: arguments.http,
         tls,
+        hosts,
         limits: arguments.limits,
         memory,
     };

@@ -23,6 +23,7 @@ use venti_proto::session::{ServerHandshake, ServerSession};
 use venti_proto::{Tag, Version};
 
 use crate::server::buffers::{Buffers, Held, Lease};
+use crate::server::peer::Peer;
 use crate::server::shared::Shared;
 use crate::server::shutdown::Phase;
 use crate::server::stream::Stream;
@@ -47,6 +48,7 @@ const DRAIN_WAIT: Duration = Duration::from_millis(100);
 /// A client, and where the conversation with it is.
 pub(crate) struct Connection {
     stream: Stream,
+    peer: Peer,
     shared: Arc<Shared>,
     talk: Talk,
     /// The start of a message whose end has not arrived.
@@ -90,13 +92,14 @@ struct Turn {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: Stream, shared: Arc<Shared>) -> Connection {
+    pub(crate) fn new(stream: Stream, peer: Peer, shared: Arc<Shared>) -> Connection {
         let mut greeting = Vec::new();
         let handshake = ServerHandshake::new(&Version::ALL, &mut greeting);
         let mut unsent = Held::new(Arc::clone(&shared.held));
         let last = if unsent.keep(&greeting) { None } else { Some(Ended::NoMemory) };
         Connection {
             stream,
+            peer,
             talk: Talk::Hello(handshake),
             partial: Held::new(Arc::clone(&shared.held)),
             early: Vec::new(),
@@ -350,14 +353,14 @@ impl Connection {
         let answer = match request {
             RootRequest::Watch(watch) => {
                 let now = RootRequest::Watch(RootWatch { milliseconds: 0, ..watch });
-                match self.shared.roots(&now).await {
+                match self.shared.roots(&now, &self.peer).await {
                     Ok(RootAnswer::Grown(next)) if next <= watch.known => {
                         return self.watches.add(tag, watch, next);
                     }
                     answer => answer,
                 }
             }
-            request => self.shared.roots(&request).await,
+            request => self.shared.roots(&request, &self.peer).await,
         };
         responder.roots(tag, answer, &mut turn.lease.reply);
     }

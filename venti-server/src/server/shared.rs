@@ -10,7 +10,9 @@ use crate::limits::Limits;
 use crate::memory::MemoryPlan;
 use crate::server::buffers::{BufferPool, HeldBudget};
 use crate::server::engine::Engine;
+use crate::server::hosts::{HostsFile, may_record};
 use crate::server::metrics::Metrics;
+use crate::server::peer::Peer;
 use crate::server::shutdown::Shutdown;
 use crate::server::sync_group::SyncGroup;
 
@@ -25,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) pool: Arc<BufferPool>,
     pub(crate) held: Arc<HeldBudget>,
     pub(crate) shutdown: Shutdown,
+    /// Where the archives of each host come from, if that is bound at all.
+    hosts: Option<HostsFile>,
     /// Batches that are in the store at once. More than cores, because some wait for the disk;
     /// bounded, because each needs a thread and its buffers.
     work: Semaphore,
@@ -39,6 +43,7 @@ impl Shared {
         engine: Arc<dyn Engine>,
         limits: Limits,
         memory: MemoryPlan,
+        hosts: Option<HostsFile>,
         shutdown: Shutdown,
     ) -> Shared {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -49,6 +54,7 @@ impl Shared {
             pool: Arc::new(BufferPool::new(memory.buffers, reply_bytes)),
             held: Arc::new(HeldBudget::new(memory.held)),
             limits,
+            hosts,
             shutdown,
             work: Semaphore::new(8.max(2 * cores)),
             syncs: SyncGroup::default(),
@@ -64,13 +70,24 @@ impl Shared {
         block_in_place(|| batch(&*self.engine))
     }
 
-    /// Asks the log of roots. Recording waits for the disk, as a sync does.
-    pub(crate) async fn roots(&self, request: &RootRequest) -> Result<RootAnswer, RootLogError> {
+    /// Asks the log of roots for `peer`. Recording waits for the disk, as a sync does.
+    pub(crate) async fn roots(
+        &self,
+        request: &RootRequest,
+        peer: &Peer,
+    ) -> Result<RootAnswer, RootLogError> {
         let _permit = self.root_requests.acquire().await;
-        let answer = block_in_place(|| match self.engine.roots() {
-            Some(log) => request.perform(log),
-            None => Err(RootLogError::Unsupported),
+        let answer = block_in_place(|| {
+            let log = self.engine.roots().ok_or(RootLogError::Unsupported)?;
+            if let RootRequest::Record(root) = request {
+                may_record(peer, &root.host, self.hosts.as_ref())?;
+            }
+            request.perform(log)
         });
+        if let Err(error @ RootLogError::NotAllowed { .. }) = &answer {
+            self.metrics.errors.inc();
+            tracing::warn!(%peer, %error, "an archive is not recorded");
+        }
         if let Ok(RootAnswer::Recorded(record)) = &answer {
             self.recorded.send_modify(|next| *next = (*next).max(record.sequence + 1));
         }

@@ -21,7 +21,8 @@ pub struct TlsFiles {
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
 
-    /// Take only clients with a certificate signed by one in this file
+    /// Take only clients with a certificate signed by one in this file; it must have the name of a
+    /// host that archives are recorded for
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_client_ca: Option<PathBuf>,
 }

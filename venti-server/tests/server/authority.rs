@@ -3,8 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    date_time_ymd,
+};
 use venti_proto::client;
+use venti_proto::roots::MemoryRootLog;
 use venti_server::limits::Limits;
 use venti_server::server::TlsFiles;
 
@@ -47,6 +51,14 @@ impl Authority {
         self.sign_for(name, &params)
     }
 
+    /// One that has a common name and no other.
+    pub(crate) fn sign_common(&self, name: &str) -> (PathBuf, PathBuf) {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        self.sign_for(name, &params)
+    }
+
     fn sign_for(&self, name: &str, params: &CertificateParams) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -70,7 +82,8 @@ impl Authority {
         let mut config = config(Limits::default());
         config.tls = files.load().unwrap();
         assert!(config.tls.is_some());
-        TestServer::start(Arc::new(TestEngine::default()), config)
+        let roots = Some(MemoryRootLog::new("UTC", || 7));
+        TestServer::start(Arc::new(TestEngine { roots, ..TestEngine::default() }), config)
     }
 
     /// What a client needs that trusts this authority, and is `own`.

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use venti_proto::address::Address;
 use venti_proto::client::{Client, ClientOptions};
 use venti_proto::roots::{Completeness, MemoryRootLog, NewRoot, RootLog, RootLogError, RootQuery};
 use venti_proto::{Score, Version};
 use venti_server::limits::Limits;
+use venti_server::server::HostsFile;
 
 use crate::support::{PATIENCE, TestEngine, TestServer, config};
 
@@ -70,6 +72,33 @@ fn a_watch_holds_up_nothing_else_on_its_connection() {
     client.ping().unwrap();
     client.record(&root("a", 1)).unwrap();
     assert_eq!(watcher.join().unwrap(), Ok(1));
+}
+
+#[test]
+fn a_list_of_hosts_binds_names_to_where_connections_come_from() {
+    let directory = tempfile::tempdir().unwrap();
+    let (list, socket) = (directory.path().join("hosts"), directory.path().join("socket"));
+    std::fs::write(&list, "www 127.0.0.1\nnas unix\n").unwrap();
+    let mut config = config(Limits::default());
+    config.listen.push(Address::Unix(socket.clone()));
+    config.hosts = Some(HostsFile::new(&list).unwrap());
+    let roots = Some(MemoryRootLog::new("UTC", || 7));
+    let server = TestServer::start(Arc::new(TestEngine { roots, ..TestEngine::default() }), config);
+    let tcp = client(&server);
+    let unix = Client::connect(&Address::Unix(socket)).unwrap();
+    let refused = |client: &Client, host: &str| match client.record(&root(host, 1)) {
+        Err(RootLogError::NotAllowed { detail }) => detail,
+        other => panic!("{host}: {other:?}"),
+    };
+    assert_eq!(tcp.record(&root("www", 1)).unwrap().sequence, 0);
+    let text = "host nas: the server's list of hosts does not have it at 127.0.0.1";
+    assert_eq!(refused(&tcp, "nas"), text);
+    let text = "host www: the server's list of hosts does not have it on this socket";
+    assert_eq!(refused(&unix, "www"), text);
+    assert_eq!(unix.record(&root("nas", 1)).unwrap().sequence, 1);
+    std::fs::remove_file(&list).unwrap();
+    assert_eq!(refused(&tcp, "www"), "the server can not read its list of hosts");
+    assert_eq!(tcp.list(&RootQuery::default()).unwrap().next, 2, "everybody may list");
 }
 
 #[test]

@@ -120,6 +120,7 @@ pub(crate) fn config(limits: Limits) -> ServerConfig {
         socket_mode: 0o600,
         http: Some("127.0.0.1:0".parse().unwrap()),
         tls: None,
+        hosts: None,
         limits,
         memory: MemoryPlan { store: 0, buffers: 16 << 20, held: 16 << 20 },
     }

@@ -1,4 +1,4 @@
-//! Our own client under TLS: what it does, and whom it trusts.
+//! Our own client under TLS: what it does, whom it trusts, and as whom it may record.
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use venti_proto::address::Address;
 use venti_proto::client::{Client, ClientOptions, ConnectError, TlsError, TlsFiles};
+use venti_proto::roots::{Completeness, NewRoot, RootLog as _, RootLogError};
 use venti_proto::{BlockBatch, BlockRequest, BlockStore as _, BlockType, MAX_BLOCK_SIZE, Score};
 use venti_server::limits::Limits;
 
@@ -35,6 +36,17 @@ fn refused(address: &Address, tls: TlsFiles) -> (TlsError, u8) {
     match error {
         ConnectError::Tls { source, .. } => (*source, code),
         other => panic!("{other:?}"),
+    }
+}
+
+fn root(host: &str) -> NewRoot {
+    NewRoot {
+        host: host.parse().unwrap(),
+        archive: "-".parse().unwrap(),
+        score: Score::of(b"root"),
+        bytes: 1,
+        files: 1,
+        completeness: Completeness::Complete,
     }
 }
 
@@ -189,4 +201,23 @@ fn files_that_can_not_be_used_are_named_with_their_variable() {
         assert!(error.to_string().starts_with(text), "{error}");
         assert_eq!(code, 2, "{error}");
     }
+}
+
+#[test]
+fn a_client_records_under_the_names_of_its_certificate_only() {
+    let authority = Authority::new();
+    let server = authority.server(true);
+    let record = |own: (PathBuf, PathBuf), host: &str| {
+        let files = authority.client_files(Some(own));
+        connect(&address(&server), 1, files).unwrap().record(&root(host)).map(|_| ())
+    };
+    let not_allowed = |detail: &str| Err(RootLogError::NotAllowed { detail: detail.to_owned() });
+    assert_eq!(record(authority.sign("www"), "www"), Ok(()));
+    let other = not_allowed("host db: the client's certificate is of www");
+    assert_eq!(record(authority.sign("www"), "db"), other);
+    let other = not_allowed("host WWW: the client's certificate is of www");
+    assert_eq!(record(authority.sign("www"), "WWW"), other);
+    assert_eq!(record(authority.sign_common("mail"), "mail"), Ok(()));
+    let nobody = not_allowed("host www: the client's certificate names no host");
+    assert_eq!(record(authority.sign_common("*"), "www"), nobody);
 }

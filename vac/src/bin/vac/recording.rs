@@ -13,7 +13,7 @@ use venti_proto::roots::{ArchiveName, Completeness, HostName, NewRoot, RootLogEr
 
 use crate::arguments::Arguments;
 use crate::report::Reporter;
-use crate::run::{FAILED, Failure, usage};
+use crate::run::{FAILED, Failure, NOT_ALLOWED, usage};
 
 /// Under which names an archive is recorded, if it is.
 pub(crate) struct Recording {
@@ -104,8 +104,16 @@ impl Recording {
             }
             // The archive is whole and durable, but nobody will find it by its name.
             Err(error) => {
-                let detail = format!("vac:{} is stored and not recorded: {error}", outcome.root);
-                Err(Failure { code: FAILED, error: anyhow::anyhow!(detail) })
+                let code = match error {
+                    RootLogError::NotAllowed { .. } => NOT_ALLOWED,
+                    _ => FAILED,
+                };
+                let error = anyhow::anyhow!(
+                    "the archive vac:{} is stored but not recorded as {}: {error}",
+                    outcome.root,
+                    self.host
+                );
+                Err(Failure { code, error })
             }
         }
     }

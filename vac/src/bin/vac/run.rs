@@ -30,6 +30,7 @@ pub(crate) const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const INCOMPLETE: u8 = 3;
 const NO_STORE: u8 = 10;
+pub(crate) const NOT_ALLOWED: u8 = 12;
 const INTERRUPTED: u8 = 130;
 
 /// How long an archive may be worked at before it is kept how far it is.
@@ -149,8 +150,7 @@ fn prepare_and_archive(
         reporter.note(&format!("a snapshot is left, the next run removes it: {error:#}"));
     }
     let outcome = made.map_err(|error| Failure { code: code_of(&error), error: error.into() })?;
-    recording.record(&store, &outcome, reporter)?;
-    print_score(arguments, &outcome)?;
+    record_and_print(arguments, &recording, &store, &outcome, reporter)?;
     reporter.summary(&outcome);
     store.close().context("closing the store")?;
     Ok(outcome)
@@ -223,6 +223,20 @@ fn code_of(error: &ArchiveError) -> u8 {
         ArchiveError::Store(StoreError::Connection { .. }) => NO_STORE,
         _ => FAILED,
     }
+}
+
+/// Prints the score also of an archive that can not be recorded: it is safe, and then the score is
+/// all that leads to it.
+fn record_and_print(
+    arguments: &Arguments,
+    recording: &Recording,
+    store: &OpenedStore,
+    outcome: &Outcome,
+    reporter: &Reporter,
+) -> Result<(), Failure> {
+    let recorded = recording.record(store, outcome, reporter);
+    print_score(arguments, outcome)?;
+    recorded
 }
 
 /// The score, where it was asked for: on standard output as the last line.
