@@ -17,7 +17,13 @@ fuzz_target!(|data: &[u8]| {
 
     let version = Version::ALL[usize::from(choice >> 1) % Version::ALL.len()];
     let (reader, mut tags) = (ReplyReader::new(version), TagTable::default());
-    let kinds = [RequestKind::Read, RequestKind::Write, RequestKind::Sync, RequestKind::Ping];
+    let kinds = [
+        RequestKind::Read,
+        RequestKind::Write,
+        RequestKind::Sync,
+        RequestKind::Ping,
+        RequestKind::Stats,
+    ];
     for number in 0..asked {
         let kind = kinds[usize::from(number) % kinds.len()];
         tags.begin(kind, number).expect("fewer than 256");

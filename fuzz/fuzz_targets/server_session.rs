@@ -25,6 +25,7 @@ fn serve(
             Request::Read { tag, count, .. } => responder.read(tag, count, b"data", output),
             Request::Write { tag, data, .. } => responder.write(tag, Score::of(data), output),
             Request::Sync { tag } => responder.sync(tag, output),
+            Request::Stats { tag } => responder.stats(tag, b"{}", output),
             Request::Roots { tag, .. } => {
                 responder.roots(tag, Err(RootLogError::Unsupported), output);
             }

@@ -30,8 +30,8 @@ use crate::address::Address;
 use crate::message::Version;
 use crate::session::{ReadError, RequestKind, store_error_from_text};
 use crate::{
-    BlockRequest, BlockStore, Deliver, HashedBatch, MAX_BLOCK_SIZE, Message, Presence, Score,
-    StoreError,
+    BlockRequest, BlockStore, BlockType, Deliver, HashedBatch, MAX_BLOCK_SIZE, Message, Presence,
+    Score, StoreError,
 };
 use call::{Call, Inbox, Outcome};
 use connection::Connection;
@@ -144,6 +144,23 @@ impl Client {
     /// which [`is_unknown_request`](StoreError::is_unknown_request) tells.
     pub fn ping(&self) -> Result<(), StoreError> {
         self.connections.iter().try_for_each(|c| c.ask_alone(RequestKind::Ping))
+    }
+
+    /// What the store holds and the server did: a JSON object (docs/protocol.md, "stats").
+    ///
+    /// # Errors
+    /// `Connection` or `Refused`; an old server, or one that is not ours, says in the latter that
+    /// it does not know the request.
+    pub fn stats(&self) -> Result<Vec<u8>, StoreError> {
+        let connection = match self.connections.first() {
+            Some(connection) if self.version() == Version::X1 => connection,
+            _ => return Err(StoreError::unknown_request()),
+        };
+        let message = |tag| Message::Tstats { tag };
+        match connection.ask_for_answer(RequestKind::Stats, &message)? {
+            (Outcome::Refused(text), _) => Err(refused(&text, &NO_BLOCK, 0)),
+            (_, json) => Ok(json),
+        }
     }
 
     /// Which connection a block goes over. Scores are uniform, so any byte will do.
@@ -315,7 +332,10 @@ fn probed(outcome: &Outcome, request: &BlockRequest) -> Result<Presence, StoreEr
     }
 }
 
-/// What the refusal of a write means.
+/// What requests are about that are about no block.
+const NO_BLOCK: BlockRequest = BlockRequest { score: Score::ZERO, block_type: BlockType::DATA };
+
+/// What the refusal of a request means; `size` is that of the block if one was to be written.
 fn refused(text: &str, block: &BlockRequest, size: usize) -> StoreError {
     store_error_from_text(text, block, size)
 }

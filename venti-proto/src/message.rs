@@ -35,6 +35,9 @@ pub const MAX_STRING_SIZE: usize = 1024;
 /// later versions never need more, for the largest block has 56 KiB.
 pub const MAX_MESSAGE_SIZE: usize = u16::MAX as usize;
 
+/// The most bytes of figures in an `Rstats`.
+pub const MAX_STATS_SIZE: usize = MAX_MESSAGE_SIZE - 2;
+
 /// Matches a reply to its request. No two requests under way on one connection share one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag(pub u8);
@@ -182,6 +185,18 @@ pub enum Message<'a> {
         /// How many records there are.
         next: u64,
     },
+    /// `VtTstats tag[1]`
+    Tstats {
+        /// Chosen by the client.
+        tag: Tag,
+    },
+    /// `VtRstats tag[1] data[]`
+    Rstats {
+        /// That of the request.
+        tag: Tag,
+        /// A JSON object, at most [`MAX_STATS_SIZE`] bytes.
+        data: Cow<'a, [u8]>,
+    },
 }
 
 impl Message<'_> {
@@ -207,6 +222,8 @@ impl Message<'_> {
             Message::RlistRoots { .. } => Kind::RlistRoots,
             Message::TwatchRoots { .. } => Kind::TwatchRoots,
             Message::RwatchRoots { .. } => Kind::RwatchRoots,
+            Message::Tstats { .. } => Kind::Tstats,
+            Message::Rstats { .. } => Kind::Rstats,
         }
     }
 
@@ -231,7 +248,9 @@ impl Message<'_> {
             | Message::TlistRoots { tag, .. }
             | Message::RlistRoots { tag, .. }
             | Message::TwatchRoots { tag, .. }
-            | Message::RwatchRoots { tag, .. } => *tag,
+            | Message::RwatchRoots { tag, .. }
+            | Message::Tstats { tag }
+            | Message::Rstats { tag, .. } => *tag,
         }
     }
 }

@@ -81,12 +81,20 @@ impl LocalStore {
     /// # Errors
     /// [`Failure::NowhereToGo`], or [`Failure::NotLocal`] if a server is named.
     pub(crate) fn path(&self) -> Result<PathBuf, Failure> {
-        if let Some(path) = &self.store {
-            return Ok(path.clone());
-        }
-        match Place::given(&self.place)? {
+        match self.place()? {
             Place::Store(path) => Ok(path),
             Place::Server(address) => Err(Failure::NotLocal { address: address.to_string() }),
+        }
+    }
+
+    /// The directory or server that is named, for commands that work with both.
+    ///
+    /// # Errors
+    /// As [`Place::given`].
+    pub(crate) fn place(&self) -> Result<Place, Failure> {
+        match &self.store {
+            Some(path) => Ok(Place::Store(path.clone())),
+            None => Place::given(&self.place),
         }
     }
 

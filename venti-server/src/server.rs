@@ -15,6 +15,7 @@ mod notify;
 mod peer;
 mod shared;
 mod shutdown;
+mod status;
 mod stored;
 mod stream;
 mod sync_group;

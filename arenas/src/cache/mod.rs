@@ -14,7 +14,7 @@ mod clock;
 mod data;
 mod fingerprints;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use self::data::DataCache;
 pub use self::fingerprints::FingerprintCache;
@@ -29,7 +29,8 @@ pub struct GroupKey {
 }
 
 /// What a cache holds, and did since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CacheStats {
     /// Bytes held, with what it takes to find them.
     pub bytes: u64,

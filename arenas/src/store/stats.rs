@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Store;
 use crate::cache::CacheStats;
@@ -31,7 +31,8 @@ pub(super) fn count(counter: &AtomicU64, amount: u64) {
 }
 
 /// What a store holds, and did since it was opened.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct StoreStats {
     /// Sealed arenas.
     pub sealed_arenas: u64,

@@ -76,7 +76,10 @@ impl Call {
     pub(super) fn put(&self, position: usize, answer: Answer<'_>) {
         let mut inbox = self.inbox.lock();
         let outcome = match answer {
-            Answer::Read(data) | Answer::RecordRoot(data) | Answer::ListRoots(data) => {
+            Answer::Read(data)
+            | Answer::RecordRoot(data)
+            | Answer::ListRoots(data)
+            | Answer::Stats(data) => {
                 let start = inbox.bytes.len();
                 inbox.bytes.extend_from_slice(data);
                 Outcome::Data(start..inbox.bytes.len())

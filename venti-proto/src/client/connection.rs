@@ -10,9 +10,9 @@ use super::greeting::greet;
 use super::receiver;
 use super::shared::{BURST, Shared};
 use super::state::{Asked, Owed, Patience};
-use super::{ClientOptions, ConnectError, Transport, refused};
+use super::{ClientOptions, ConnectError, NO_BLOCK, Transport, refused};
 use crate::session::{RequestKind, SessionError};
-use crate::{BlockRequest, BlockType, HashedBlock, Message, Score, StoreError, Tag, Version};
+use crate::{HashedBlock, Message, StoreError, Tag, Version};
 
 /// Tags that writes leave for reads, and reads and writes for syncs and pings.
 const KEPT_FROM_WRITES: usize = 8;
@@ -127,10 +127,7 @@ impl Connection {
         };
         match self.ask_for_answer(kind, &message)?.0 {
             Outcome::Done => Ok(()),
-            Outcome::Refused(text) => {
-                let nothing = BlockRequest { score: Score::ZERO, block_type: BlockType::DATA };
-                Err(refused(&text, &nothing, 0))
-            }
+            Outcome::Refused(text) => Err(refused(&text, &NO_BLOCK, 0)),
             _ => Err(no_answer(kind)),
         }
     }

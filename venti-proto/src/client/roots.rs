@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::Client;
 use super::call::Outcome;
+use super::{Client, NO_BLOCK};
 use crate::roots::{NewRoot, RootLog, RootLogError, RootPage, RootQuery, RootRecord, RootWatch};
 use crate::session::{NOT_ALLOWED, RequestKind, store_error_from_text};
-use crate::{BlockRequest, BlockType, Message, Score, StoreError, Tag, Version};
+use crate::{Message, StoreError, Tag, Version};
 
 /// A watch that ends sooner than asked for is allowed. One that takes longer than a server has for
 /// an answer would end the connection.
@@ -37,8 +37,7 @@ fn refusal(text: &str) -> RootLogError {
     if let Some(detail) = text.strip_prefix(NOT_ALLOWED) {
         return RootLogError::NotAllowed { detail: detail.to_owned() };
     }
-    let nothing = BlockRequest { score: Score::ZERO, block_type: BlockType::DATA };
-    RootLogError::Store(store_error_from_text(text, &nothing, 0))
+    RootLogError::Store(store_error_from_text(text, &NO_BLOCK, 0))
 }
 
 fn damaged(detail: &(impl ToString + ?Sized)) -> RootLogError {

@@ -134,7 +134,8 @@ impl Message<'_> {
             | Message::TrecordRoot { data, .. }
             | Message::RrecordRoot { data, .. }
             | Message::TlistRoots { data, .. }
-            | Message::RlistRoots { data, .. } => data.len(),
+            | Message::RlistRoots { data, .. }
+            | Message::Rstats { data, .. } => data.len(),
             Message::TwatchRoots { .. } => 8 + 4,
             Message::RwatchRoots { .. } => 8,
             Message::Twrite { data, .. } => 1 + 3 + data.len(),
@@ -143,7 +144,8 @@ impl Message<'_> {
             | Message::Rping { .. }
             | Message::Tgoodbye { .. }
             | Message::Tsync { .. }
-            | Message::Rsync { .. } => 0,
+            | Message::Rsync { .. }
+            | Message::Tstats { .. } => 0,
         }
     }
 
@@ -173,7 +175,8 @@ impl Message<'_> {
             | Message::TrecordRoot { data, .. }
             | Message::RrecordRoot { data, .. }
             | Message::TlistRoots { data, .. }
-            | Message::RlistRoots { data, .. } => output.extend_from_slice(data),
+            | Message::RlistRoots { data, .. }
+            | Message::Rstats { data, .. } => output.extend_from_slice(data),
             Message::TwatchRoots { watch, .. } => {
                 output.extend_from_slice(&watch.known.to_be_bytes());
                 output.extend_from_slice(&watch.milliseconds.to_be_bytes());
@@ -188,7 +191,8 @@ impl Message<'_> {
             | Message::Rping { .. }
             | Message::Tgoodbye { .. }
             | Message::Tsync { .. }
-            | Message::Rsync { .. } => {}
+            | Message::Rsync { .. }
+            | Message::Tstats { .. } => {}
         }
     }
 }
@@ -268,6 +272,8 @@ impl<'a> Fields<'a> {
             Kind::RwatchRoots => {
                 Message::RwatchRoots { tag, next: u64::from_be_bytes(self.array("next")?) }
             }
+            Kind::Tstats => Message::Tstats { tag },
+            Kind::Rstats => Message::Rstats { tag, data: self.all() },
         })
     }
 

@@ -59,6 +59,8 @@ kinds! {
     RlistRoots = 67,
     TwatchRoots = 68,
     RwatchRoots = 69,
+    Tstats = 70,
+    Rstats = 71,
 }
 
 impl Kind {
@@ -104,6 +106,7 @@ mod tests {
                 "TrecordRoot RrecordRoot",
                 "TlistRoots RlistRoots",
                 "TwatchRoots RwatchRoots",
+                "Tstats Rstats",
             ]
         );
     }

@@ -39,7 +39,8 @@ impl fmt::Display for Message<'_> {
             | Message::TrecordRoot { data, .. }
             | Message::RrecordRoot { data, .. }
             | Message::TlistRoots { data, .. }
-            | Message::RlistRoots { data, .. } => {
+            | Message::RlistRoots { data, .. }
+            | Message::Rstats { data, .. } => {
                 write!(f, " count {} {}", data.len(), Bytes(data))
             }
             Message::TwatchRoots { watch, .. } => {
@@ -54,7 +55,8 @@ impl fmt::Display for Message<'_> {
             | Message::Rping { .. }
             | Message::Tgoodbye { .. }
             | Message::Tsync { .. }
-            | Message::Rsync { .. } => Ok(()),
+            | Message::Rsync { .. }
+            | Message::Tstats { .. } => Ok(()),
         }
     }
 }
@@ -154,6 +156,8 @@ impl FromStr for Message<'static> {
                 Message::TwatchRoots { tag, watch: RootWatch { known, milliseconds } }
             }
             "RwatchRoots" => Message::RwatchRoots { tag, next: words.field("next")? },
+            "Tstats" => Message::Tstats { tag },
+            "Rstats" => Message::Rstats { tag, data: words.counted()? },
             other => return Err(ParseMessageError::new("the name of a message", other)),
         };
         words.end()?;

@@ -84,6 +84,8 @@ pub enum Answer<'a> {
     ListRoots(&'a [u8]),
     /// To a watch: how many records there are.
     WatchRoots(u64),
+    /// To a question for figures: a JSON object, not parsed yet.
+    Stats(&'a [u8]),
     /// To any request: why it failed.
     Error(Cow<'a, str>),
 }
@@ -98,6 +100,7 @@ impl Answer<'_> {
             Answer::RecordRoot(_) => Kind::RrecordRoot,
             Answer::ListRoots(_) => Kind::RlistRoots,
             Answer::WatchRoots(_) => Kind::RwatchRoots,
+            Answer::Stats(_) => Kind::Rstats,
             Answer::Error(_) => Kind::Rerror,
         }
     }
@@ -136,6 +139,7 @@ impl ReplyReader {
             Message::RrecordRoot { data: Cow::Borrowed(data), .. } => Answer::RecordRoot(data),
             Message::RlistRoots { data: Cow::Borrowed(data), .. } => Answer::ListRoots(data),
             Message::RwatchRoots { next, .. } => Answer::WatchRoots(next),
+            Message::Rstats { data: Cow::Borrowed(data), .. } => Answer::Stats(data),
             Message::Rerror { error, .. } => Answer::Error(error),
             _ => return Err(SessionError::NotAReply { tag, found }),
         };
@@ -160,6 +164,8 @@ pub enum RequestKind {
     ListRoots,
     /// `TwatchRoots`.
     WatchRoots,
+    /// `Tstats`.
+    Stats,
 }
 
 impl RequestKind {
@@ -172,6 +178,7 @@ impl RequestKind {
             RequestKind::RecordRoot => Kind::TrecordRoot,
             RequestKind::ListRoots => Kind::TlistRoots,
             RequestKind::WatchRoots => Kind::TwatchRoots,
+            RequestKind::Stats => Kind::Tstats,
         }
     }
 }

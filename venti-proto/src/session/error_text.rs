@@ -7,6 +7,11 @@ use crate::message::MAX_STRING_SIZE;
 use crate::{BlockRequest, MAX_BLOCK_SIZE, StoreError};
 
 impl StoreError {
+    /// What a client says for a server that can not know a request.
+    pub(crate) fn unknown_request() -> StoreError {
+        StoreError::Refused { message: UNKNOWN_REQUEST.to_owned() }
+    }
+
     /// Whether this is how a server says that it does not know a request: the original of ping.
     #[must_use]
     pub fn is_unknown_request(&self) -> bool {

@@ -117,6 +117,11 @@ pub enum Request<'a> {
         /// What.
         request: RootRequest,
     },
+    /// Say what the store holds and the server did; only in version x1.
+    Stats {
+        /// For the answer.
+        tag: Tag,
+    },
     /// The client is done: answer what is under way, then close.
     Goodbye,
 }
@@ -219,6 +224,7 @@ impl ServerSession {
             Message::TwatchRoots { tag, watch } if self.extended() => {
                 return Some(root_request(tag, RootRequest::Watch(watch)));
             }
+            Message::Tstats { tag } if self.extended() => return Some(Request::Stats { tag }),
             Message::Tgoodbye { .. } => return Some(Request::Goodbye),
             Message::Tping { tag } => Message::Rping { tag },
             other => {
@@ -316,6 +322,12 @@ impl Responder {
             }
         };
         self.finish(&reply, output);
+    }
+
+    /// Answers a question for figures with a JSON object of at most
+    /// [`MAX_STATS_SIZE`](crate::message::MAX_STATS_SIZE) bytes.
+    pub fn stats(&self, tag: Tag, json: &[u8], output: &mut Vec<u8>) {
+        self.finish(&Message::Rstats { tag, data: json.into() }, output);
     }
 
     /// Answers any request with why it failed.

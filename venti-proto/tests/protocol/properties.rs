@@ -77,6 +77,8 @@ fn message() -> impl Strategy<Value = Message<'static>> {
             Message::TwatchRoots { tag, watch: RootWatch { known, milliseconds } }
         }),
         (tag(), any::<u64>()).prop_map(|(tag, next)| Message::RwatchRoots { tag, next }),
+        tag().prop_map(|tag| Message::Tstats { tag }),
+        (tag(), data()).prop_map(|(tag, data)| Message::Rstats { tag, data }),
     ]
 }
 

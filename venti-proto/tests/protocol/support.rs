@@ -143,6 +143,9 @@ fn execute(
             }
             responder.roots(tag, request.perform(roots), out);
         }
+        Request::Stats { tag } => {
+            responder.stats(tag, format!("{{\"blocks\":{}}}", store.len()).as_bytes(), out);
+        }
         Request::Goodbye => {}
     }
 }

@@ -28,7 +28,7 @@ use crate::server::shared::Shared;
 use crate::server::shutdown::Phase;
 use crate::server::stream::Stream;
 use crate::server::watches::Watches;
-use crate::server::window::{LastRequest, PendingRead, Window, read_blocks};
+use crate::server::window::{LastRequest, PendingRead, Question, Window, read_blocks};
 pub(crate) use ended::Ended;
 
 /// How long a reply may wait in the leased buffer for the client to take it.
@@ -60,8 +60,8 @@ pub(crate) struct Connection {
     /// Reads that are to be answered, the next one last.
     reads: Vec<PendingRead>,
     sync: Option<Tag>,
-    /// Questions about roots that are to be answered.
-    roots: Vec<(Tag, RootRequest)>,
+    /// Questions that are to be answered.
+    questions: Vec<(Tag, Question)>,
     watches: Watches,
     /// Why nothing more is to be read.
     last: Option<Ended>,
@@ -106,7 +106,7 @@ impl Connection {
             unsent,
             reads: Vec::new(),
             sync: None,
-            roots: Vec::new(),
+            questions: Vec::new(),
             watches: Watches::new(shared.recorded.subscribe()),
             last,
             deadline: Some(Instant::now() + shared.limits.hello_timeout),
@@ -186,8 +186,11 @@ impl Connection {
                 self.answer_reads(&mut turn).await;
             } else if let Some(tag) = self.sync.take() {
                 self.answer_sync(tag, &mut turn).await;
-            } else if let Some((tag, request)) = self.roots.pop() {
-                self.answer_roots(tag, request, &mut turn).await;
+            } else if let Some((tag, question)) = self.questions.pop() {
+                match question {
+                    Question::Roots(request) => self.answer_roots(tag, request, &mut turn).await,
+                    Question::Stats => self.answer_stats(tag, &mut turn).await,
+                }
             } else if let Some(ended) = self.last.take() {
                 return Err(ended);
             } else if let Some((tag, next)) = self.watches.take_ended() {
@@ -315,7 +318,7 @@ impl Connection {
         self.reads = std::mem::take(&mut window.reads);
         self.reads.reverse();
         self.sync = window.sync;
-        self.roots.append(&mut window.roots);
+        self.questions.append(&mut window.questions);
         self.last = window.last.map(|last| match last {
             LastRequest::Goodbye => Ended::Goodbye,
             LastRequest::Violation(error) => Ended::Violation(error),
@@ -363,6 +366,12 @@ impl Connection {
             request => self.shared.roots(&request, &self.peer).await,
         };
         responder.roots(tag, answer, &mut turn.lease.reply);
+    }
+
+    async fn answer_stats(&self, tag: Tag, turn: &mut Turn) {
+        let Talk::Requests(session) = &self.talk else { return };
+        let figures = self.shared.stats().await;
+        session.responder().stats(tag, &figures, &mut turn.lease.reply);
     }
 
     fn answer_watch(&self, tag: Tag, next: u64, turn: &mut Turn) {

@@ -9,13 +9,14 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::server::buffers::HeldBudget;
 use crate::server::engine::Engine;
 use crate::server::metrics::Metrics;
 use crate::server::shutdown::{Phase, Shutdown};
+use crate::server::status;
 
 /// What the pages show.
 #[derive(Clone)]
@@ -28,11 +29,7 @@ pub(crate) struct Status {
 
 impl Status {
     fn all(&self) -> Value {
-        json!({
-            "server": self.metrics.snapshot(),
-            "held_bytes": self.held.used(),
-            "store": self.engine.stats(),
-        })
+        status::figures(&*self.engine, &self.metrics, &self.held)
     }
 }
 

@@ -14,10 +14,11 @@ use crate::server::hosts::{HostsFile, may_record};
 use crate::server::metrics::Metrics;
 use crate::server::peer::Peer;
 use crate::server::shutdown::Shutdown;
+use crate::server::status;
 use crate::server::sync_group::SyncGroup;
 
-/// Questions to the log of roots that may be under way at once: each takes a thread.
-const ROOT_REQUESTS: usize = 4;
+/// Questions that may be under way at once: each takes a thread.
+const QUESTIONS: usize = 4;
 
 /// The store and the budgets.
 pub(crate) struct Shared {
@@ -33,7 +34,7 @@ pub(crate) struct Shared {
     /// bounded, because each needs a thread and its buffers.
     work: Semaphore,
     syncs: SyncGroup,
-    root_requests: Semaphore,
+    questions: Semaphore,
     /// Records in the log of roots, for those who wait for more.
     pub(crate) recorded: watch::Sender<u64>,
 }
@@ -58,7 +59,7 @@ impl Shared {
             shutdown,
             work: Semaphore::new(8.max(2 * cores)),
             syncs: SyncGroup::default(),
-            root_requests: Semaphore::new(ROOT_REQUESTS),
+            questions: Semaphore::new(QUESTIONS),
             recorded: watch::Sender::new(0),
         }
     }
@@ -76,7 +77,7 @@ impl Shared {
         request: &RootRequest,
         peer: &Peer,
     ) -> Result<RootAnswer, RootLogError> {
-        let _permit = self.root_requests.acquire().await;
+        let _permit = self.questions.acquire().await;
         let answer = block_in_place(|| {
             let log = self.engine.roots().ok_or(RootLogError::Unsupported)?;
             if let RootRequest::Record(root) = request {
@@ -92,6 +93,13 @@ impl Shared {
             self.recorded.send_modify(|next| *next = (*next).max(record.sequence + 1));
         }
         answer
+    }
+
+    /// What the store holds and the server did, as a message has it.
+    pub(crate) async fn stats(&self) -> Vec<u8> {
+        let _permit = self.questions.acquire().await;
+        let figures = block_in_place(|| status::figures(&*self.engine, &self.metrics, &self.held));
+        status::in_message(figures)
     }
 
     /// Makes everything that was written durable.

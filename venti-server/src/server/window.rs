@@ -27,6 +27,15 @@ pub(crate) struct PendingRead {
     pub(crate) count: u32,
 }
 
+/// What is asked that is not about blocks.
+#[derive(Debug)]
+pub(crate) enum Question {
+    /// About the roots that the server owns.
+    Roots(RootRequest),
+    /// What the store holds and the server did.
+    Stats,
+}
+
 /// How the requests of a connection came to their end.
 #[derive(Debug)]
 pub(crate) enum LastRequest {
@@ -43,7 +52,7 @@ pub(crate) struct Window<'a> {
     write_tags: Vec<Tag>,
     probes: Vec<PendingRead>,
     pub(crate) reads: Vec<PendingRead>,
-    pub(crate) roots: Vec<(Tag, RootRequest)>,
+    pub(crate) questions: Vec<(Tag, Question)>,
     pub(crate) sync: Option<Tag>,
     /// Set if nothing more is to be read after this window.
     pub(crate) last: Option<LastRequest>,
@@ -106,7 +115,10 @@ impl<'a> Window<'a> {
             }
             Request::Sync { tag } => self.sync = Some(tag),
             // A root is recorded after what was written before it.
-            Request::Roots { tag, request } => self.roots.push((tag, request)),
+            Request::Roots { tag, request } => {
+                self.questions.push((tag, Question::Roots(request)));
+            }
+            Request::Stats { tag } => self.questions.push((tag, Question::Stats)),
             Request::Goodbye => self.last = Some(LastRequest::Goodbye),
         }
         true

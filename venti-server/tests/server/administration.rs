@@ -194,6 +194,16 @@ fn what_a_store_holds_is_told_to_people_and_to_scripts() {
     assert!(said.lines().any(|line| line.split_whitespace().eq(["blocks", "3"])), "{said}");
     let stats: Value = serde_json::from_str(&ok(&["stats", "--json", text(&store)], b"")).unwrap();
     assert_eq!(stats["blocks"], 3);
+    let server = Served::start(&store, &[]);
+    let said = ok(&["stats", "-h", &server.address], b"");
+    assert!(said.lines().any(|line| line.split_whitespace().eq(["blocks", "3"])), "{said}");
+    let json = ok(&["stats", "--json", "-h", &server.address], b"");
+    let served: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(served["block_bytes"], stats["block_bytes"]);
+    assert_eq!(served["read_only"], Value::Null, "and what only it knows");
+    let said: Value = serde_json::from_slice(&server.client().stats().unwrap()).unwrap();
+    let (connections, roots) = (&said["server"]["connections"], &said["store"]["roots"]);
+    assert_eq!((connections, roots), (&3.into(), &0.into()));
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn what_can_not_be_done_is_said_in_words_and_in_the_exit_code() {
     let a_file = other.join("file");
     let no_directory = fails(10, &["serve", text(&a_file), "--listen", "127.0.0.1:0"], b"");
     assert!(no_directory.contains("is not a directory"), "{no_directory}");
-    let not_local = fails(2, &["stats", "-h", address], b"");
+    let not_local = fails(2, &["print", "-h", address], b"");
     assert!(not_local.contains("give the directory of its store"), "{not_local}");
     let not_local = fails(10, &["check", address], b"");
     assert!(not_local.contains("a server can not be named here"), "{not_local}");

@@ -110,4 +110,5 @@ fn a_server_without_roots_and_an_old_peer_say_so() {
     let options = ClientOptions { versions: vec![Version::V04], ..ClientOptions::default() };
     let old = Client::connect_with(&server.addresses[0].parse().unwrap(), 1, &options).unwrap();
     assert_eq!(old.record(&root("a", 1)), unsupported);
+    assert!(old.stats().unwrap_err().is_unknown_request());
 }
