@@ -76,6 +76,11 @@ pub struct Arguments {
 
     /// Take archives of a host only from where FILE says: lines of a host and its addresses,
     /// networks, or unix
+    ///
+    /// A line is, for example, `www 192.0.2.17 2001:db8::/64`, or `nas unix` for whoever can open a
+    /// Unix socket. FILE is read again for every archive. A client that has shown a certificate
+    /// (--tls-client-ca) may record under the names of the certificate instead, whatever FILE says.
+    /// With neither, whoever can connect may record under any name.
     #[arg(long, value_name = "FILE")]
     hosts: Option<PathBuf>,
 

@@ -13,7 +13,8 @@ use tokio_rustls::TlsAcceptor;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "TLS")]
 pub struct TlsFiles {
-    /// Certificate chain in PEM: every TCP address then speaks TLS only, and clients name it tls:HOST
+    /// Certificate chain in PEM: every TCP address then speaks TLS only, and clients name it
+    /// tls:HOST
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
 
