@@ -13,3 +13,4 @@ mod faults;
 mod hosts;
 mod kill;
 mod tidy;
+mod units;
