@@ -58,6 +58,18 @@ pub enum Failure {
         /// Why.
         detail: String,
     },
+    /// A command can not be run with files of the past.
+    #[error("{detail}")]
+    Past {
+        /// Why.
+        detail: String,
+    },
+    /// Somebody wanted an end of it.
+    #[error("interrupted by signal {signal}")]
+    Interrupted {
+        /// Which signal came.
+        signal: i32,
+    },
     /// Something is in use.
     #[error("{detail}")]
     Busy {
@@ -86,9 +98,10 @@ impl Failure {
                 std::io::ErrorKind::PermissionDenied => 12,
                 _ => 1,
             },
-            Failure::File(_) | Failure::Missing(_) => 1,
+            Failure::File(_) | Failure::Missing(_) | Failure::Past { .. } => 1,
             Failure::Date(_) | Failure::Usage { .. } => 2,
             Failure::Busy { .. } => 11,
+            Failure::Interrupted { signal } => u8::try_from(128 + signal).unwrap_or(1),
         }
     }
 }
@@ -166,6 +179,12 @@ impl Source {
         name.parse().map_err(|error| Failure::Usage {
             detail: format!("the name of this machine can not be used, give --host: {error}"),
         })
+    }
+
+    /// What is given for the store, here or in the environment.
+    #[must_use]
+    pub fn named(&self) -> Option<String> {
+        self.store.clone().or_else(|| std::env::var("venti").ok())
     }
 
     /// Opens the dump, rooted at one host or showing all.

@@ -1,81 +1,161 @@
-//! Gets a file out of a dump, with everything that is known of it.
+//! Gets a file out of a dump, with everything that is known of it: all of it, or an error.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use vac::extractor::{ExtractOptions, Selection, Silent, restore};
-use vac::reader::Piece;
+use parking_lot::Mutex;
+use vac::extractor::{ExtractError, ExtractOptions, Observer, Owners, Selection, restore, verify};
 use vac::walk::Patterns;
 
 use crate::FileError;
 use crate::dump::DumpFile;
 
-/// Restores a file or directory into the directory `target`, under its own name, and says where it
-/// is then. Metadata that this user may not set is left out.
+/// What a file is got out of a dump for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be as it was: with owner, mode, attributes and times.
+    Restore,
+    /// To be read once and thrown away: owner, attributes and flags are left out, for they could
+    /// keep this user from doing either.
+    Compare,
+}
+
+/// A file that was got out of a dump.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extracted {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Properties that the system refused; each was told.
+    pub properties_lost: u64,
+    /// Files that belong to this user and not to their owners.
+    pub owners_not_set: u64,
+}
+
+/// Is told of each problem, with the path in the dump: from several threads.
+pub type Tell<'a> = dyn Fn(&[u8], &ExtractError) + Send + Sync + 'a;
+
+/// Hears what the extractor could not do.
+struct Listener<'a> {
+    tell: &'a Tell<'a>,
+    purpose: Purpose,
+    /// The path in the dump of the directory that the extractor begins at, with a slash.
+    above: Vec<u8>,
+    properties: AtomicU64,
+    problems: AtomicU64,
+    unreachable: Mutex<Option<FileError>>,
+}
+
+impl Observer for Listener<'_> {
+    fn problem(&self, path: &[u8], error: &ExtractError) {
+        let counter = match error {
+            ExtractError::Property { .. } if self.purpose == Purpose::Compare => return,
+            ExtractError::Property { .. } => &self.properties,
+            _ => &self.problems,
+        };
+        counter.fetch_add(1, Relaxed);
+        if let ExtractError::Read(error) = error {
+            let unreachable = Some(FileError::from(error.clone()))
+                .filter(|error| matches!(error, FileError::Unreachable { .. }));
+            let mut first = self.unreachable.lock();
+            *first = first.take().or(unreachable);
+        }
+        (self.tell)(&[&self.above, path].concat(), error);
+    }
+}
+
+/// Restores a file or directory into the directory `target`, under its own name.
 ///
 /// # Errors
-/// If it can not be read, or not be written.
-pub fn extract(file: &DumpFile, target: &Path) -> Result<PathBuf, FileError> {
+/// If any of it can not be read, or not be written: what is in `target` then is not all of it.
+pub fn extract(
+    file: &DumpFile,
+    target: &Path,
+    purpose: Purpose,
+    tell: &Tell<'_>,
+) -> Result<Extracted, FileError> {
+    let (parent, name) = parent_and_name(file)?;
+    let mut above = [b"/", &parent.path()[..]].concat();
+    if above.len() > 1 {
+        above.push(b'/');
+    }
+    let listener = Listener {
+        tell,
+        purpose,
+        above,
+        properties: AtomicU64::new(0),
+        problems: AtomicU64::new(0),
+        unreachable: Mutex::new(None),
+    };
+    let selection = Selection::new([name], Patterns::default());
+    let mut options = ExtractOptions::default();
+    if purpose == Purpose::Compare {
+        (options.owners, options.attributes) = (Owners::Mine, false);
+    }
+    let stop = AtomicBool::new(false);
+    let summary = restore(parent.node(), target, &selection, &options, &listener, &stop)
+        .map_err(|error| FileError::Io { detail: error.to_string() })?;
+    if let Some(unreachable) = listener.unreachable.into_inner() {
+        return Err(unreachable);
+    }
+    let path = target.join(OsStr::from_bytes(name));
+    match listener.problems.into_inner() {
+        0 if std::fs::symlink_metadata(&path).is_ok() => Ok(Extracted {
+            path,
+            properties_lost: listener.properties.into_inner(),
+            owners_not_set: summary.owners_not_set,
+        }),
+        0 => Err(FileError::Io { detail: "nothing was restored".to_owned() }),
+        problems => {
+            let detail = format!("not all of it can be restored: {problems} problems");
+            Err(FileError::Io { detail })
+        }
+    }
+}
+
+/// Whether a file of today is as it was then, with all that is below it and all that `-c` brings
+/// back. What can not be read is not.
+///
+/// # Errors
+/// If the server can not be reached.
+pub fn is_unchanged(file: &DumpFile, today: &Path) -> Result<bool, FileError> {
+    let (parent, name) = parent_and_name(file)?;
+    let Some(directory) =
+        today.parent().filter(|_| today.file_name() == Some(OsStr::from_bytes(name)))
+    else {
+        return Ok(false);
+    };
+    let selection = Selection::new([name], Patterns::default());
+    let mut unchanged = true;
+    let mut unreachable = None;
+    let options = ExtractOptions::default();
+    let verified = verify(
+        parent.node(),
+        directory,
+        &selection,
+        &options,
+        &mut |_, _| unchanged = false,
+        &mut |_, error| {
+            if let ExtractError::Read(error) = error {
+                unreachable = Some(error.clone());
+            }
+        },
+    );
+    match unreachable.map(FileError::from) {
+        Some(error @ FileError::Unreachable { .. }) => Err(error),
+        Some(_) => Ok(false),
+        None => Ok(verified.is_ok() && unchanged),
+    }
+}
+
+/// A file is restored as a child of its directory.
+fn parent_and_name(file: &DumpFile) -> Result<(&DumpFile, &[u8]), FileError> {
     let Some(parent) = file.parent() else {
         return Err(FileError::Io { detail: "a whole dump is for unvac to restore".to_owned() });
     };
     let name = file.node().metadata().checked_name().map_err(|error| FileError::Name {
         name: format!("{} ({error})", String::from_utf8_lossy(file.node().name())),
     })?;
-    let selection = Selection::new([name], Patterns::default());
-    let (options, stop) = (ExtractOptions::default(), AtomicBool::new(false));
-    let summary = restore(parent.node(), target, &selection, &options, &Silent, &stop)
-        .map_err(|error| FileError::Io { detail: error.to_string() })?;
-    let restored = target.join(OsStr::from_bytes(name));
-    if std::fs::symlink_metadata(&restored).is_err() {
-        let detail = format!("nothing was restored ({} entries failed)", summary.incomplete);
-        return Err(FileError::Io { detail });
-    }
-    Ok(restored)
-}
-
-/// Whether a file of today has the content of a file of then. Directories never have.
-///
-/// # Errors
-/// If the file of then can not be read; one of today that can not be is another.
-pub fn same_content(file: &DumpFile, today: &Path) -> Result<bool, FileError> {
-    let Ok(mut now) = File::open(today) else { return Ok(false) };
-    let same_size =
-        now.metadata().is_ok_and(|now| now.is_file() && now.len() == file.node().size());
-    if file.node().is_directory() || !same_size {
-        return Ok(false);
-    }
-    let mut same = true;
-    let mut buffer = Vec::new();
-    file.node().read_in_order::<FileError>(&mut |piece| {
-        let data = match piece {
-            Piece::Data(data) => data,
-            Piece::Zeros(length) => {
-                same &= read_zeros(&mut now, length);
-                return Ok(());
-            }
-        };
-        buffer.resize(data.len(), 0);
-        same = same && now.read_exact(&mut buffer).is_ok() && buffer == data;
-        Ok(())
-    })?;
-    Ok(same)
-}
-
-fn read_zeros(file: &mut File, length: u64) -> bool {
-    let mut buffer = [0; 8192];
-    let mut left = length;
-    while left > 0 {
-        let size = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-        let piece = &mut buffer[..size];
-        if file.read_exact(piece).is_err() || piece.iter().any(|byte| *byte != 0) {
-            return false;
-        }
-        left -= size as u64;
-    }
-    true
+    Ok((parent, name))
 }

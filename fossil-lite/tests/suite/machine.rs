@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -62,6 +62,16 @@ pub(crate) struct Ran {
     pub(crate) code: i32,
     pub(crate) out: String,
     pub(crate) err: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Ran {
+        Ran {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
 }
 
 impl Machine {
@@ -133,13 +143,37 @@ impl Machine {
         command
     }
 
-    pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> Ran {
-        let output = self.command(program, arguments).output().unwrap();
-        Ran {
-            code: output.status.code().unwrap_or(-1),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
+    /// Flips a bit of these bytes in the store, wherever it has them.
+    pub(crate) fn damage(&self, bytes: &[u8]) {
+        let mut found = 0;
+        for entry in fs::read_dir(self.store().join("arenas")).unwrap() {
+            let path = entry.unwrap().path();
+            let mut arena = fs::read(&path).unwrap();
+            let places: Vec<usize> = arena
+                .windows(bytes.len())
+                .enumerate()
+                .filter_map(|(place, window)| (window == bytes).then_some(place))
+                .collect();
+            for place in &places {
+                arena[*place] ^= 1;
+            }
+            found += places.len();
+            fs::write(&path, arena).unwrap();
         }
+        assert!(found > 0, "the store has these bytes nowhere");
+    }
+
+    /// A program where every user may run it.
+    pub(crate) fn copy_of(&self, program: &str) -> String {
+        let copy = self.place.path().join(Path::new(program).file_name().unwrap());
+        if !copy.exists() {
+            fs::copy(program, &copy).unwrap();
+        }
+        copy.to_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> Ran {
+        Ran::from(self.command(program, arguments).output().unwrap())
     }
 
     pub(crate) fn yesterday(&self, arguments: &[&str]) -> Ran {

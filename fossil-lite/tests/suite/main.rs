@@ -5,11 +5,15 @@ mod bad_input;
 #[cfg(test)]
 mod busy_mount;
 #[cfg(test)]
+mod copy_back;
+#[cfg(test)]
 mod counting;
 #[cfg(test)]
 mod fuse_mount;
 #[cfg(test)]
 mod history;
+#[cfg(test)]
+mod in_the_past;
 #[cfg(test)]
 mod little_tree;
 #[cfg(test)]

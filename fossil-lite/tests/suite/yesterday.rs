@@ -198,7 +198,7 @@ fn several_files_are_bound_and_nothing_else_is_changed() {
     fs::remove_file(&profile).unwrap();
     let ran = machine.yesterday(&["-b", "-20040611", &profile, "--", "true"]);
     assert_eq!(ran.code, 1);
-    assert!(ran.err.contains("could not be put in the place of today's"), "{}", ran.err);
+    assert!(ran.err.contains("is not there today"), "{}", ran.err);
 }
 
 /// Whoever may make name spaces and mount for themselves needs not be root.

@@ -59,7 +59,7 @@ pub(super) fn apply_open(
     }
     if made.mode != Some(permissions) {
         let set = fchmod(file, Mode::from_raw_mode(permissions));
-        session.check(path, set.map_err(ExtractError::system("set the mode")));
+        session.check(path, set.map_err(ExtractError::property("set the mode")));
     }
     if let (true, Some(unix)) = (session.options.attributes, unix) {
         let set = |name: &CStr, value: &[u8]| fsetxattr(file, name, value, XattrFlags::empty());
@@ -67,13 +67,13 @@ pub(super) fn apply_open(
     }
     if session.options.times {
         let set = futimens(file, &times(node, unix));
-        session.check(path, set.map_err(ExtractError::system("set the times")));
+        session.check(path, set.map_err(ExtractError::property("set the times")));
     }
     if let (true, Some(flags)) = (session.options.attributes, unix.and_then(|u| u.inode_flags))
         && flags != 0
     {
         let set = ioctl_setflags(file, IFlags::from_bits_retain(flags));
-        session.check(path, set.map_err(ExtractError::system("set the inode flags")));
+        session.check(path, set.map_err(ExtractError::property("set the inode flags")));
     }
 }
 
@@ -92,7 +92,7 @@ pub(super) fn apply_named(
     own(session, path, node, made, &|user, group| chownat(parent, name, user, group, flags));
     if node.kind() != FileKind::Symlink {
         let set = place::change_mode(parent, name, node.metadata().permissions());
-        session.check(path, set.map_err(ExtractError::system("set the mode")));
+        session.check(path, set.map_err(ExtractError::property("set the mode")));
     }
     if let (true, Some(unix)) = (session.options.attributes, unix)
         && !unix.xattrs.is_empty()
@@ -109,7 +109,7 @@ pub(super) fn apply_named(
     }
     if session.options.times {
         let set = utimensat(parent, name, &times(node, unix), flags);
-        session.check(path, set.map_err(ExtractError::system("set the times")));
+        session.check(path, set.map_err(ExtractError::property("set the times")));
     }
 }
 
@@ -154,7 +154,7 @@ fn own(
             false
         }
         Err(errno) => {
-            session.problem(path, &ExtractError::system("set the owner")(errno));
+            session.problem(path, &ExtractError::property("set the owner")(errno));
             false
         }
     }
@@ -169,7 +169,7 @@ fn set_attributes(session: &Session<'_>, path: &[u8], unix: &UnixMetadata, set: 
 }
 
 fn attribute_error(errno: Errno) -> ExtractError {
-    ExtractError::System { action: "set an extended attribute", errno }
+    ExtractError::Property { action: "set an extended attribute", errno }
 }
 
 fn times(node: &Node, unix: Option<&UnixMetadata>) -> Timestamps {

@@ -27,6 +27,14 @@ pub enum ExtractError {
         /// What the system said.
         errno: Errno,
     },
+    /// The file is there, but the system refused a property of it.
+    #[error("{action}: {errno}")]
+    Property {
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        errno: Errno,
+    },
     /// The archive has the name twice in one directory, or the file system takes two names for
     /// one.
     #[error("the name is in its directory twice")]
@@ -75,6 +83,11 @@ impl ExtractError {
     /// An error of the system.
     pub(super) fn system(action: &'static str) -> impl Fn(Errno) -> ExtractError {
         move |errno| ExtractError::System { action, errno }
+    }
+
+    /// A property that the system refused.
+    pub(super) fn property(action: &'static str) -> impl Fn(Errno) -> ExtractError {
+        move |errno| ExtractError::Property { action, errno }
     }
 
     /// How bad it is.

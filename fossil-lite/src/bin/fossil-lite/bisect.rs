@@ -10,9 +10,13 @@ use std::sync::Arc;
 
 use fossil_lite::date::{DumpName, When};
 use fossil_lite::dump::{Dump, Tree};
-use fossil_lite::past::{Found, Missing, find, run_in_past};
+use fossil_lite::past::{Ended, Found, Missing, find, run_in_past};
 use fossil_lite::program::{Failure, Source, system};
 use jiff::Timestamp;
+use signal_hook::consts::{
+    SIGABRT, SIGBUS, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGQUIT, SIGSEGV, SIGSYS, SIGTERM,
+    SIGTRAP,
+};
 use venti_proto::roots::HostName;
 
 /// Exit status of a command that can not say whether it is good or bad.
@@ -36,7 +40,7 @@ EXAMPLES
 ///
 /// Runs COMMAND with each FILE as it was in a dump between the good and the bad date, half of
 /// those that are left at a time, until the first is found with which it fails. A status of 125
-/// says nothing about a dump. What was found is written to the log, and taken from there when the
+/// says nothing about a dump, and a command that is interrupted ends it all. What was found is written to the log, and taken from there when the
 /// same is run again.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -86,7 +90,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
         return Err(Failure::Usage { detail });
     }
     let mut bisection =
-        Bisection { arguments, tree: &tree, host: &host, log: Log::open(arguments)? };
+        Bisection { arguments, tree: &tree, host: &host, log: Log::open(arguments, &host)? };
     bisection.narrow(&dumps[good..=bad])
 }
 
@@ -96,6 +100,16 @@ enum Verdict {
     Good,
     Bad,
     Unknown,
+}
+
+/// The signal by which somebody wants an end of it, and which so says nothing about the dump. A
+/// command that crashes is bad; one that a shell has run is judged by what that says of it.
+fn interruption(ended: &Ended) -> Option<i32> {
+    const OF_ITS_OWN: [i32; 7] = [SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSYS, SIGTRAP];
+    const BY_SOMEBODY: [i32; 5] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGKILL];
+    let said = || BY_SOMEBODY.into_iter().find(|signal| 128 + signal == i32::from(ended.code));
+    let killed_by = ended.killed_by.filter(|signal| !OF_ITS_OWN.contains(signal));
+    ended.signal.or(killed_by).or_else(said)
 }
 
 struct Bisection<'a> {
@@ -146,11 +160,17 @@ impl Bisection<'_> {
         }
         let verdict = match self.pairs(dump)? {
             None => Verdict::Unknown,
-            Some(pairs) => match run_in_past(self.tree, &pairs, &self.arguments.command)? {
-                0 => Verdict::Good,
-                SKIP => Verdict::Unknown,
-                _ => Verdict::Bad,
-            },
+            Some(pairs) => {
+                let ended = run_in_past(self.tree, &pairs, &self.arguments.command)?;
+                if let Some(signal) = interruption(&ended) {
+                    return Err(Failure::Interrupted { signal });
+                }
+                match ended.code {
+                    0 => Verdict::Good,
+                    SKIP => Verdict::Unknown,
+                    _ => Verdict::Bad,
+                }
+            }
         };
         eprintln!("fossil-lite: {} {verdict:?}", dump.name);
         self.log.add(dump.name, verdict)?;
@@ -181,10 +201,22 @@ struct Log {
     known: BTreeMap<DumpName, Verdict>,
 }
 
+/// Everything that a verdict depends on, but the dump: a log of anything else is of no use.
+fn about(arguments: &Arguments, host: &HostName) -> Result<String, Failure> {
+    let here = std::env::current_dir().map_err(system("can not find the working directory"))?;
+    let store = match arguments.source.named() {
+        Some(store) if store.contains('/') => here.join(store),
+        store => PathBuf::from(store.unwrap_or_default()),
+    };
+    let files: Vec<PathBuf> = arguments.files.iter().map(|file| here.join(file)).collect();
+    let command = &arguments.command;
+    Ok(format!("bisect {host} of {store:?}, {files:?} in {here:?}: {command:?}"))
+}
+
 impl Log {
-    fn open(arguments: &Arguments) -> Result<Log, Failure> {
+    fn open(arguments: &Arguments, host: &HostName) -> Result<Log, Failure> {
         let shown = arguments.log.display().to_string();
-        let about = format!("bisect {:?} {:?}", arguments.files, arguments.command);
+        let about = about(arguments, host)?;
         let file = OpenOptions::new().read(true).append(true).create(true).open(&arguments.log);
         let mut file = file.map_err(system(shown.clone()))?;
         let mut known = BTreeMap::new();

@@ -7,16 +7,20 @@ mod mount;
 mod serve;
 mod status;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};
+use fossil_lite::past::enter_if_asked;
 use fossil_lite::program::{Failure, end, generate};
 
 fn main() -> ExitCode {
+    enter_if_asked();
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .with_max_level(tracing::Level::WARN)
         .init();

@@ -17,6 +17,9 @@ use manual::Generated;
 use shown::Shown;
 use venti_proto::roots::HostName;
 
+/// Something in a dump could not be read.
+const INCOMPLETE: u8 = 3;
+
 const EXAMPLES: &str = r#"EXAMPLES
   Which versions of the library were there?
 
@@ -139,14 +142,16 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         let found = followed_history(&asked, &dumps, &path)?;
         for (dump, error) in &found.unreadable {
             eprintln!("hist: {}: {error}", dump.name);
-            code = 3;
+            code = INCOMPLETE;
         }
         if found.versions.is_empty() {
             eprintln!("hist: {}: in no dump of {host}", file.display());
             code = code.max(1);
         }
         let shown = Shown { arguments, tree: &tree, host: &host };
-        shown.print(&found)?;
+        if !shown.print(&found)? {
+            code = INCOMPLETE;
+        }
     }
     Ok(code)
 }

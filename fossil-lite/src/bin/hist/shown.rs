@@ -2,15 +2,14 @@
 
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::process::Command;
 
 use fossil_lite::FileError;
 use fossil_lite::dump::{Dump, Tree};
-use fossil_lite::past::{History, Version, extract, resolve};
+use fossil_lite::past::{History, Side, SideVersion, Version, resolve, show_difference};
 use fossil_lite::program::{Failure, system};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use vac::extractor::ExtractError;
 use venti_proto::roots::HostName;
 
 use crate::Arguments;
@@ -23,8 +22,10 @@ pub(crate) struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    pub(crate) fn print(&self, history: &History) -> Result<(), Failure> {
+    /// Prints all of it, and returns whether all differences could be shown.
+    pub(crate) fn print(&self, history: &History) -> Result<bool, Failure> {
         let versions = &history.versions;
+        let mut complete = true;
         for (position, version) in versions.iter().enumerate() {
             let line = match self.arguments.json {
                 true => self.json(version),
@@ -35,10 +36,10 @@ impl Shown<'_> {
             if let (true, Some(older), true) =
                 (self.arguments.diff, older, version.snapshot.is_some())
             {
-                self.diff(older, version)?;
+                complete &= self.diff(older, version)?;
             }
         }
-        Ok(())
+        Ok(complete)
     }
 
     /// The name in the mounted dump.
@@ -109,33 +110,30 @@ impl Shown<'_> {
         format!("{line}\n").into_bytes()
     }
 
-    /// Runs diff on two versions, each under its own name.
-    fn diff(&self, older: &Version, newer: &Version) -> Result<(), Failure> {
-        let directory = tempfile::tempdir().map_err(system("can not make a directory"))?;
-        let mut command = Command::new("diff");
-        command.arg("-ru").current_dir(directory.path());
-        for version in [older, newer] {
+    /// Shows how two versions differ. Returns whether that could be found out.
+    fn diff(&self, older: &Version, newer: &Version) -> Result<bool, Failure> {
+        let side = |version: &Version| -> Result<Side, FileError> {
             let root = self.tree.open_dump(self.host, &version.newest)?;
             let file = resolve(self.tree, &root, &version.path, false)?;
-            // Below the directory it has the name that it has in the dump: diff shows that of
-            // what is in directories.
-            let name = Path::new(&version.newest.name.to_string())
-                .join(std::ffi::OsStr::from_bytes(&file.path()));
-            let target = directory.path().join(name.parent().unwrap_or(Path::new("")));
-            std::fs::create_dir_all(&target).map_err(system("can not make a directory"))?;
-            extract(&file, &target)?;
-            if !file.node().is_directory() {
-                let label = self.name(&version.newest, &version.path);
-                command.arg("--label").arg(std::ffi::OsStr::from_bytes(&label));
+            let label = self.name(&version.newest, &version.path);
+            Ok(Side { label, version: SideVersion::Then(file) })
+        };
+        let tell = |path: &[u8], error: &ExtractError| {
+            eprintln!("hist: {}: {error}", String::from_utf8_lossy(path));
+        };
+        let sides = side(older).and_then(|older| Ok((older, side(newer)?)));
+        let shown = match sides {
+            Ok((older, newer)) => show_difference(&older, &newer, &tell),
+            Err(error) => Err(error.into()),
+        };
+        match shown {
+            Ok(_) => Ok(true),
+            Err(error @ Failure::File(FileError::Unreachable { .. })) => Err(error),
+            Err(error) => {
+                let name = self.name(&newer.newest, &newer.path);
+                eprintln!("hist: {}: {error}", String::from_utf8_lossy(&name));
+                Ok(false)
             }
-            command.arg(name);
-        }
-        std::io::stdout().flush().map_err(system("standard output"))?;
-        // 1 says that they differ, as they should.
-        let status = command.status().map_err(system("can not run diff"))?;
-        match status.code() {
-            Some(0 | 1) => Ok(()),
-            _ => Err(FileError::Io { detail: format!("diff: {status}") }.into()),
         }
     }
 }

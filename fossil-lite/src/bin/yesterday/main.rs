@@ -1,21 +1,34 @@
 //! The program yesterday. See yesterday(1) and `yesterday --help`.
 
+mod copy_back;
+
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{ArgAction, CommandFactory, Parser};
+use copy_back::copy_back;
 use fossil_lite::FileError;
 use fossil_lite::date::When;
 use fossil_lite::dump::Tree;
-use fossil_lite::past::{Found, extract, find, run_in_past, same_content};
+use fossil_lite::past::{
+    Found, Side, SideVersion, enter_if_asked, find, is_unchanged, run_in_past, show_difference,
+};
 use fossil_lite::program::{Failure, Source, end, generate, system};
 use jiff::Timestamp;
 use manual::Generated;
+use vac::extractor::ExtractError;
 use vac::reader::Piece;
 use venti_proto::roots::HostName;
+
+/// A file was copied back, but not with everything that it had.
+const INCOMPLETE: u8 = 3;
+
+/// Exit status of diff when it could not compare.
+const NOT_COMPARED: u8 = 2;
 
 const EXAMPLES: &str = r#"EXAMPLES
   The name of a file as it was on 11 June 2004, in the dump that is mounted on /n/dump:
@@ -51,6 +64,7 @@ const EXAMPLES: &str = r#"EXAMPLES
     yesterday: /home/rob/letters/anna.tex is not in the dump ...; it is in 2004/1231
     [1]
     $ yesterday --cat -d 2004/1231 ~/letters/anna.tex
+    /home/rob/letters/anna.tex: as in 2004/1231
     Dear Anna
 
   A program with the library of that day, and of two weeks ago:
@@ -65,8 +79,9 @@ const EXAMPLES: &str = r#"EXAMPLES
     bad 5
 
 EXIT STATUS
-  0 complete; 1 not there; 2 usage; 10 no such server or store; 12 not allowed. With --diff that of
-  diff, with -b that of the command."#;
+  0 complete; 1 not there, or not all of it can be had; 2 usage; 3 copied back, but not with
+  everything that it had; 10 no such server or store; 11 FILE.before-yesterday is there; 12 not
+  allowed. With --diff that of diff, with -b that of the command."#;
 
 /// Print the names of files in the dump, or get them back
 ///
@@ -93,7 +108,7 @@ struct Arguments {
     #[arg(short = 'n', long, value_name = "DAYS")]
     days: Option<u32>,
 
-    /// Copy it back; the present version is kept as FILE.before-yesterday
+    /// Copy it back, all of it or nothing; the present version is kept as FILE.before-yesterday
     #[arg(short = 'c', long, group = "what")]
     copy: bool,
 
@@ -109,7 +124,7 @@ struct Arguments {
     #[arg(long, group = "what")]
     cat: bool,
 
-    /// Run COMMAND, or a shell, with the versions of then in the place of today's
+    /// Run COMMAND, or a shell, with the versions of then in the place of today's, until it ends
     #[arg(short = 'b', long, group = "what")]
     bind: bool,
 
@@ -139,6 +154,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    enter_if_asked();
     let arguments = Arguments::parse_from(with_dates(std::env::args_os()));
     let result = match arguments.generate {
         Some(what) => generate(what, Arguments::command()),
@@ -169,9 +185,14 @@ struct Yesterday<'a> {
     arguments: &'a Arguments,
     tree: &'a Tree,
     host: HostName,
+    when: When,
 }
 
 fn run(arguments: &Arguments) -> Result<u8, Failure> {
+    if !arguments.command.is_empty() && !arguments.bind {
+        let detail = "a command is run with -b only".to_owned();
+        return Err(Failure::Usage { detail });
+    }
     let host = arguments.source.host()?;
     let tree = arguments.source.open(None)?;
     let now = Timestamp::now().to_zoned(tree.catalogue().time_zone());
@@ -180,55 +201,81 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         (None, Some(days)) => When::days_ago(days, &now)?,
         (None, None) => When::Before(now.date()),
     };
-    let yesterday = Yesterday { arguments, tree: &tree, host };
-    let mut code = 0;
-    let mut pairs = Vec::new();
-    for file in &arguments.files {
-        match yesterday.find(&when, file)? {
-            Some((path, found)) if arguments.bind => pairs.push((path, found)),
-            Some((path, found)) => code = code.max(yesterday.act(file, &path, &found)?),
-            None => code = 1,
-        }
+    let yesterday = Yesterday { arguments, tree: &tree, host, when };
+    if arguments.bind {
+        return yesterday.run_command(&tree);
     }
-    if arguments.bind && code == 0 {
-        for (path, found) in &pairs {
-            eprintln!("{}: as in {}", path.display(), found.dump.name);
+    let mut code = 0;
+    for file in &arguments.files {
+        let done = match yesterday.find(file) {
+            Ok((path, found)) => yesterday.act(file, &path, &found),
+            Err(failure) => Err(failure),
+        };
+        match done {
+            Ok(one) => code = code.max(one),
+            // Every other file would wait for the server as long.
+            Err(failure @ Failure::File(FileError::Unreachable { .. })) => return Err(failure),
+            Err(failure) => {
+                say(file, &failure);
+                code = code.max(failure.exit_code());
+            }
         }
-        return run_in_past(&tree, &pairs, &arguments.command);
     }
     Ok(code)
 }
 
+/// Says why something failed. What is missing is named in its own words.
+fn say(file: &Path, failure: &Failure) {
+    match failure {
+        Failure::Missing(missing) => eprintln!("yesterday: {missing}"),
+        failure => eprintln!("yesterday: {}: {failure}", file.display()),
+    }
+}
+
+/// Says what could not be got out of the dump.
+fn tell(path: &[u8], error: &ExtractError) {
+    eprintln!("yesterday: {}: {error}", String::from_utf8_lossy(path));
+}
+
 impl Yesterday<'_> {
-    /// The version that is meant, and the path of the file; says why there is none.
-    fn find(&self, when: &When, file: &Path) -> Result<Option<(PathBuf, Found)>, Failure> {
+    /// The version that is meant, and the path of the file.
+    fn find(&self, file: &Path) -> Result<(PathBuf, Found), Failure> {
         let path = std::path::absolute(file).map_err(system(file.display().to_string()))?;
+        // Without the slashes at its end, which no name has.
+        let path: PathBuf = path.components().collect();
         let bytes = path.as_os_str().as_bytes();
         // What is copied back takes the place of a link, not of what the link leads to.
         let copies = self.arguments.copy || self.arguments.copy_if_different;
-        match find(self.tree, &self.host, when, bytes, !copies)? {
-            Ok(found) => Ok(Some((path, found))),
-            Err(missing) => {
-                eprintln!("yesterday: {missing}");
-                Ok(None)
-            }
+        let found = find(self.tree, &self.host, &self.when, bytes, !copies)??;
+        Ok((path, found))
+    }
+
+    fn run_command(&self, tree: &Arc<Tree>) -> Result<u8, Failure> {
+        let mut pairs = Vec::new();
+        for file in &self.arguments.files {
+            let (path, found) = self.find(file)?;
+            eprintln!("{}: as in {}", path.display(), found.dump.name);
+            pairs.push((path, found));
         }
+        Ok(run_in_past(tree, &pairs, &self.arguments.command)?.exit_code())
     }
 
     fn act(&self, file: &Path, path: &Path, found: &Found) -> Result<u8, Failure> {
-        let Arguments { copy, copy_if_different, diff, cat, .. } = self.arguments;
+        let Arguments { copy, copy_if_different, diff, cat, discard, .. } = self.arguments;
+        let as_in = || eprintln!("{}: as in {}", file.display(), found.dump.name);
         if *copy || *copy_if_different {
-            if *copy_if_different && same_content(&found.file, path)? {
+            if *copy_if_different && is_unchanged(&found.file, path)? {
                 return Ok(0);
             }
-            self.copy_back(path, found)?;
-            eprintln!("{}: as in {}", file.display(), found.dump.name);
-            return Ok(0);
+            let complete = copy_back(path, found, *discard)?;
+            as_in();
+            return Ok(if complete { 0 } else { INCOMPLETE });
         }
         if *diff {
-            return self.diff(file, path, found);
+            return Ok(self.diff(file, path, found));
         }
         if *cat {
+            as_in();
             return print(found);
         }
         self.print_name(found)
@@ -253,49 +300,25 @@ impl Yesterday<'_> {
         Ok(0)
     }
 
-    /// Puts the version of then in the place of the present one, in one step.
-    fn copy_back(&self, path: &Path, found: &Found) -> Result<(), Failure> {
-        let shown = path.display().to_string();
-        let parent = path.parent().unwrap_or(Path::new("/"));
-        let directory = tempfile::Builder::new()
-            .prefix(".yesterday")
-            .tempdir_in(parent)
-            .map_err(system(shown.clone()))?;
-        let restored = extract(&found.file, directory.path())?;
-        if std::fs::symlink_metadata(path).is_ok() {
-            let mut kept = path.as_os_str().to_owned();
-            kept.push(".before-yesterday");
-            if !self.arguments.discard {
-                if std::fs::symlink_metadata(&kept).is_ok() {
-                    let kept = Path::new(&kept).display();
-                    return Err(Failure::Busy { detail: format!("{kept} is there already") });
-                }
-                std::fs::rename(path, &kept).map_err(system(shown.clone()))?;
-            } else if found.file.node().is_directory() {
-                let old = directory.path().join("old");
-                std::fs::create_dir(&old).map_err(system(shown.clone()))?;
-                std::fs::rename(path, old.join("old")).map_err(system(shown.clone()))?;
+    /// Compares it with the present version. Not being able to is told apart from a difference, as
+    /// diff does it.
+    fn diff(&self, file: &Path, path: &Path, found: &Found) -> u8 {
+        let name = found.dump.name.to_string();
+        let then = Side {
+            label: [name.as_bytes(), b"/", &found.file.path()].concat(),
+            version: SideVersion::Then(found.file.clone()),
+        };
+        let today = Side {
+            label: file.as_os_str().as_bytes().to_vec(),
+            version: SideVersion::Today(path.to_owned()),
+        };
+        match show_difference(&then, &today, &tell) {
+            Ok(differs) => u8::from(differs),
+            Err(failure) => {
+                say(file, &failure);
+                NOT_COMPARED
             }
         }
-        std::fs::rename(restored, path).map_err(system(shown))
-    }
-
-    fn diff(&self, file: &Path, path: &Path, found: &Found) -> Result<u8, Failure> {
-        let directory = tempfile::tempdir().map_err(system("can not make a directory"))?;
-        // Below the directory it has the name that it has in the dump, and diff shows that.
-        let name = Path::new(&found.dump.name.to_string())
-            .join(std::ffi::OsStr::from_bytes(&found.file.path()));
-        let target = directory.path().join(name.parent().unwrap_or(Path::new("")));
-        std::fs::create_dir_all(&target).map_err(system("can not make a directory"))?;
-        extract(&found.file, &target)?;
-        let mut command = Command::new("diff");
-        command.arg("-ru").current_dir(directory.path());
-        if !found.file.node().is_directory() {
-            command.arg("--label").arg(&name).arg("--label").arg(file);
-        }
-        let status = command.arg(&name).arg(path).status();
-        let status = status.map_err(system("can not run diff"))?;
-        Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(2))
     }
 }
 
