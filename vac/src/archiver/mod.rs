@@ -7,6 +7,7 @@
 
 mod ahead;
 mod assembler;
+mod chosen;
 mod chunk;
 mod content;
 mod describe;
@@ -34,6 +35,7 @@ mod top;
 mod verify;
 
 pub use assembler::Checkpoints;
+pub use chosen::Chosen;
 pub use chunk::{Change, Failure};
 pub use dump::DumpDay;
 pub use error::{ArchiveError, Problem, ProblemKind};

@@ -1,10 +1,12 @@
 //! What to archive and how.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use venti_proto::Score;
 
 use super::assembler::Checkpoints;
+use super::chosen::Chosen;
 use super::dump::DumpDay;
 use crate::walk::{FileSystems, Identity, Moment, Patterns};
 
@@ -16,6 +18,8 @@ pub const BLOCK_SIZES: std::ops::RangeInclusive<u32> = 512..=57_344;
 pub struct Exclusions {
     /// By name.
     pub patterns: Patterns,
+    /// Everything but this.
+    pub chosen: Option<Arc<Chosen>>,
     /// The content of directories that are marked as caches (`CACHEDIR.TAG`).
     pub caches: bool,
     /// The content of directories that have a file of one of these names.

@@ -10,14 +10,14 @@ use venti_proto::{BlockStore, Score};
 
 use super::ahead::Ahead;
 use super::assembler::{Assembler, Finished};
-use super::chunk::{Change, Chunk};
+use super::chunk::{Change, Chunk, Failure};
 use super::describe::FileSystemNumbers;
 use super::error::{ArchiveError, Problem, ProblemKind};
 use super::old::OldReader;
 use super::options::{BLOCK_SIZES, OldArchive, Options, Source, Trust};
 use super::pace::Pace;
 use super::progress::{Counts, Progress, add};
-use super::reader::Reader;
+use super::reader::{Reader, failure_of};
 use super::scan::{Channels, Scanner};
 use super::select::Selection;
 use super::sink::Sink;
@@ -161,6 +161,10 @@ pub fn archive(
     if progress.is_stopping() {
         return Err(ArchiveError::Stopped { resume: root });
     }
+    for path in options.exclusions.chosen.iter().flat_map(|chosen| chosen.missing()) {
+        let kind = ProblemKind::Failed(Failure::Vanished);
+        shared.report(&Problem { path: path.to_vec(), kind });
+    }
     let incomplete = *shared.lost.lock();
     Ok(Outcome { root, counts: progress.counters.counts(), incomplete })
 }
@@ -232,7 +236,11 @@ fn run(
     shared: &Shared,
 ) -> Result<Finished, ArchiveError> {
     let pace = Pace::new(options.upload_rate);
-    let top = top_of(&prepared.paths, &prepared.streams)?;
+    let mut missing = Vec::new();
+    let top = top_of(&prepared.paths, &prepared.streams, &mut missing)?;
+    for (path, errno) in missing {
+        shared.report(&Problem { path, kind: ProblemKind::Failed(failure_of(errno)) });
+    }
     let numbers = FileSystemNumbers::default();
     prepared.paths.iter().filter(|path| path.real != path.shown).for_each(|path| {
         identify_snapshot(path, &numbers);

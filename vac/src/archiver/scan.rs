@@ -31,7 +31,7 @@ use super::old_entry::OldFile;
 use super::options::Options;
 use super::reader::failure_of;
 use super::run::Shared;
-use super::select::{Crossing, Selection};
+use super::select::{Crossing, Judgement, Selection};
 use super::sources::{Origin, Top, TopName};
 use crate::format::{MetaBlockBuilder, name_order};
 use crate::walk::{Attributes, Directory, Extended, FileKind, Identity, NameList};
@@ -275,6 +275,7 @@ impl<'a> Scanner<'a> {
                 self.meet_directory(&run.listing.directory, name, attributes, ready)
             }
             Looked::Found(attributes) => self.meet_other(&run.listing.directory, name, attributes),
+            Looked::NotChosen => Ok(()),
             Looked::Excluded => {
                 self.left_out(ProblemKind::Excluded);
                 Ok(())
@@ -305,9 +306,13 @@ impl<'a> Scanner<'a> {
     /// Meets what the user named.
     fn meet_argument(&mut self, parent: &Arc<Directory>, name: &CStr) -> Result<(), ArchiveError> {
         let below = self.stack.last().map_or(0, |level| level.below).min(self.path.len());
-        if !self.selection.keeps_name(&self.path, below) {
-            self.left_out(ProblemKind::Excluded);
-            return Ok(());
+        match self.selection.judge(&self.path, below) {
+            Judgement::Kept => {}
+            Judgement::NotChosen => return Ok(()),
+            Judgement::Excluded => {
+                self.left_out(ProblemKind::Excluded);
+                return Ok(());
+            }
         }
         match parent.attributes_of(name) {
             Ok(attributes) if attributes.kind == FileKind::Directory => {

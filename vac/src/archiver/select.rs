@@ -13,6 +13,16 @@ use crate::walk::{Attributes, Directory, FileKind};
 const CACHE_TAG: &std::ffi::CStr = c"CACHEDIR.TAG";
 const CACHE_SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
+/// What becomes of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judgement {
+    Kept,
+    /// By a pattern, which is told.
+    Excluded,
+    /// It is not among what is archived.
+    NotChosen,
+}
+
 /// Whether a name leads to another file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Crossing {
@@ -37,9 +47,15 @@ impl<'a> Selection<'a> {
     }
 
     /// `below` is where the part of the path below the archived directory starts.
-    pub(super) fn keeps_name(&self, path: &[u8], below: usize) -> bool {
-        let patterns = &self.exclusions.patterns;
-        patterns.is_empty() || patterns.keeps(path, &path[below..])
+    pub(super) fn judge(&self, path: &[u8], below: usize) -> Judgement {
+        let Exclusions { patterns, chosen, .. } = self.exclusions;
+        if chosen.as_ref().is_some_and(|chosen| !chosen.keeps(&path[below..])) {
+            Judgement::NotChosen
+        } else if patterns.is_empty() || patterns.keeps(path, &path[below..]) {
+            Judgement::Kept
+        } else {
+            Judgement::Excluded
+        }
     }
 
     pub(super) fn keeps_size(&self, attributes: &Attributes) -> bool {

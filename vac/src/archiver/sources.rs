@@ -66,11 +66,14 @@ struct Cleaned {
 
 /// Looks at every argument.
 ///
+/// Those that are not there go to `missing`, unless that is all of them.
+///
 /// # Errors
 /// [`ArchiveError::Source`], [`ArchiveError::SameName`].
 pub(super) fn top_of(
     paths: &[SourcePath],
     streams: &[(CString, StoredStream)],
+    missing: &mut Vec<(Vec<u8>, Errno)>,
 ) -> Result<Top, ArchiveError> {
     if let Some(empty) = paths.iter().find(|path| path.shown.as_os_str().is_empty()) {
         return Err(source(empty.shown.as_os_str().as_bytes(), Errno::NOENT));
@@ -96,11 +99,23 @@ pub(super) fn top_of(
         origin: Origin::Stored(*stream),
     };
     let mut names: Vec<TopName> = streams.iter().map(stored).collect();
+    let mut first_error = None;
     for path in &cleaned {
-        match own_name(&path.shown) {
-            Some(split) => names.push(named(path, split)?),
-            None => names.append(&mut content_of(path)?),
+        let found = match own_name(&path.shown) {
+            Some(split) => named(path, split).map(|name| names.push(name)),
+            None => content_of(path).map(|mut content| names.append(&mut content)),
+        };
+        if let Err(error) = found {
+            let errno = match &error {
+                ArchiveError::Source { errno, .. } => errno.unwrap_or(Errno::NOENT),
+                _ => Errno::NOENT,
+            };
+            missing.push((path.shown.clone(), errno));
+            first_error.get_or_insert(error);
         }
+    }
+    if let Some(error) = first_error.filter(|_| names.is_empty()) {
+        return Err(error);
     }
     names.sort_by(|a, b| name_order(a.name.to_bytes(), b.name.to_bytes()));
     for pair in names.windows(2) {
@@ -231,7 +246,7 @@ mod tests {
                 .into_iter()
                 .map(|path| SourcePath { real: path.clone(), shown: path })
                 .collect();
-            match top_of(&paths, &[])? {
+            match top_of(&paths, &[], &mut Vec::new())? {
                 Top::Directory { .. } => Ok(vec!["the directory itself".to_owned()]),
                 Top::Names(names) => Ok(names
                     .iter()

@@ -259,6 +259,53 @@ fn lists_of_files_and_json() {
 }
 
 #[test]
+fn what_a_list_names_keeps_its_place() {
+    let place = Place::new();
+    for path in ["tree/a/Makefile", "tree/b/Makefile", "tree/b/other", "tree/c/d/deep"] {
+        std::fs::create_dir_all(place.path(path).parent().unwrap()).unwrap();
+        std::fs::write(place.path(path), path).unwrap();
+    }
+    let listed = |list: &str| {
+        let mut command = place.command(&["-h", "./store", "--files-from", "-"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), list.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let names = |output: &Output| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_unvac"));
+        command.arg("-h").arg(place.path("store")).args(["-t", &score(output)]);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    let expected = "tree/\ntree/a/\ntree/a/Makefile\ntree/b/\ntree/b/Makefile\ntree/c/\n\
+        tree/c/d/\ntree/c/d/deep\n";
+    let output = listed("tree/a/Makefile\n./tree/b/Makefile\ntree/c\n");
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    assert_eq!(names(&output), expected);
+    let output = listed("tree/a/Makefile\ntree/gone\ntree/b/Makefile\ntree/c/d\n");
+    assert_eq!(output.status.code(), Some(3), "{}", errors(&output));
+    assert!(errors(&output).contains("tree/gone"), "{}", errors(&output));
+    assert_eq!(names(&output), expected);
+    let absolute = place.path("tree/a/Makefile");
+    let output = listed(&format!("{}\n", absolute.display()));
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    assert!(names(&output).trim_end().ends_with(&absolute.to_str().unwrap()[1..]));
+    let mut twice = place.command(&["-h", "./store", "--files-from", "-", "-i", "name"]);
+    assert_eq!(twice.output().unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn an_argument_that_is_gone_is_named_and_the_others_are_archived() {
+    let place = Place::new();
+    let output = place.vac(&["tree", "gone"]);
+    assert_eq!(output.status.code(), Some(3), "{}", errors(&output));
+    assert!(errors(&output).contains("gone"), "{}", errors(&output));
+    assert!(place.has_root(&score(&output)));
+    let output = place.vac(&["gone"]);
+    assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
+}
+
+#[test]
 fn the_store_is_not_archived_into_itself() {
     let place = Place::new();
     let output = place.vac(&["."]);

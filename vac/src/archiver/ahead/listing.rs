@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::super::error::ProblemKind;
-use super::super::select::Selection;
+use super::super::select::{Judgement, Selection};
 use crate::format::name_order;
 use crate::walk::{
     Attributes, DeviceNumber, Directory, Extended, ExtendedError, FileKind, NameList,
@@ -22,6 +22,8 @@ pub(in super::super) const NAMES_AT_ONCE: usize = 512;
 pub(in super::super) enum Looked {
     /// The selection leaves it out by its name: it was not looked up.
     Excluded,
+    /// It is not among what is archived: the same.
+    NotChosen,
     Failed(Errno),
     Found(Attributes),
 }
@@ -141,8 +143,10 @@ impl Run {
         let mut look = |name: &CStr| {
             path.truncate(listing.path.len());
             path.extend_from_slice(name.to_bytes());
-            if !selection.keeps_name(&path, listing.below) {
-                return Looked::Excluded;
+            match selection.judge(&path, listing.below) {
+                Judgement::Kept => {}
+                Judgement::Excluded => return Looked::Excluded,
+                Judgement::NotChosen => return Looked::NotChosen,
             }
             listing.directory.attributes_of(name).map_or_else(Looked::Failed, Looked::Found)
         };
@@ -174,7 +178,7 @@ impl Run {
                 attributes.kind == FileKind::Directory
                     && attributes.identity.device == self.listing.device
             }
-            Looked::Excluded | Looked::Failed(_) => false,
+            Looked::Excluded | Looked::NotChosen | Looked::Failed(_) => false,
         };
         let skipped = from.saturating_sub(self.first);
         let rest = self.looked.get(skipped..)?;

@@ -125,11 +125,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TYPE")]
     pub(crate) include_fs: Vec<String>,
 
-    /// Archive the files that FILE names, one a line (- for standard input)
+    /// Archive the files that FILE names, one a line (- for standard input). They keep their paths:
+    /// the archive is of the working directory, or of / if a path is absolute or leads out of it,
+    /// and has of that what is named, with everything below. FILEs beside it are taken like its lines
     #[arg(long, value_name = "FILE")]
     pub(crate) files_from: Vec<PathBuf>,
 
-    /// Archive the files that FILE names, each ended by a zero byte (- for standard input)
+    /// The same, but each name is ended by a zero byte
     #[arg(long, value_name = "FILE")]
     pub(crate) files_from0: Vec<PathBuf>,
 

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod hooks;
+mod lists;
 mod memory;
 mod recording;
 mod report;

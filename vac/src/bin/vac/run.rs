@@ -1,9 +1,7 @@
 //! One run of vac: from the options to the exit status.
 
-use std::ffi::OsStr;
-use std::io::{Read, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -24,7 +22,7 @@ use crate::memory::Memory;
 use crate::recording::Recording;
 use crate::report::{Reporter, Style};
 use crate::snapshot::{Snapshots, Wanted};
-use crate::{hooks, score_file, snapshot, streams};
+use crate::{hooks, lists, score_file, snapshot, streams};
 
 pub(crate) const FAILED: u8 = 1;
 const USAGE: u8 = 2;
@@ -99,7 +97,7 @@ fn prepare_and_archive(
     // Only now: the command may have mounted something.
     options.exclusions.file_systems = file_systems_of(arguments);
     let mut snapshots = Snapshots::default();
-    let sources = sources_of(arguments, &options, &mut snapshots, reporter)?;
+    let sources = sources_of(arguments, &mut options, &mut snapshots, reporter)?;
     options.exclusions.patterns.exclude_glob(snapshot::NAMES).context("--snapshot")?;
     let store = open_store(arguments, reporter)?;
     if let Some(directory) = store.directory() {
@@ -335,16 +333,12 @@ fn file_systems_of(arguments: &Arguments) -> FileSystems {
 
 fn sources_of(
     arguments: &Arguments,
-    options: &Options,
+    options: &mut Options,
     snapshots: &mut Snapshots,
     reporter: &Reporter,
 ) -> Result<Vec<Source>, Failure> {
-    let mut paths = arguments.files.clone();
-    for (files, end) in [(&arguments.files_from, b'\n'), (&arguments.files_from0, 0)] {
-        for file in files {
-            paths.append(&mut listed(file, end).map_err(usage)?);
-        }
-    }
+    let (paths, chosen) = lists::sources(arguments).map_err(usage)?;
+    options.exclusions.chosen = chosen.map(Arc::new);
     let wanted = Wanted {
         usage: arguments.snapshot,
         one_file_system: arguments.one_file_system,
@@ -357,26 +351,13 @@ fn sources_of(
             Some(command) => Box::new(streams::Program::start(command).context("--command")?),
             None => Box::new(streams::StandardInput(std::io::stdin())),
         };
-        let name = name.as_bytes().to_vec();
+        let name = name.as_encoded_bytes().to_vec();
         sources.push(Source::Stream { name, modified: now(), stream });
     }
     if sources.is_empty() {
         return Err(usage(anyhow::anyhow!("nothing to archive: the list of files is empty")));
     }
     Ok(sources)
-}
-
-/// The names in a list, each ended by `end`.
-fn listed(file: &Path, end: u8) -> anyhow::Result<Vec<PathBuf>> {
-    let mut content = Vec::new();
-    if file == Path::new("-") {
-        std::io::stdin().read_to_end(&mut content).context("can not read standard input")?;
-    } else {
-        content =
-            std::fs::read(file).with_context(|| format!("can not read {}", file.display()))?;
-    }
-    let names = content.split(|byte| *byte == end).filter(|name| !name.is_empty());
-    Ok(names.map(|name| PathBuf::from(OsStr::from_bytes(name))).collect())
 }
 
 /// The day, as this machine's clock and time zone have it.
