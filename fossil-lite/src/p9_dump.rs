@@ -147,7 +147,9 @@ fn qid(attributes: &Attributes) -> Qid {
         FileKind::Symlink => Qid::SYMLINK,
         _ => Qid::FILE,
     };
-    Qid { kind, version: attributes.id.version, path: attributes.id.path }
+    // Two versions of a file that agree in these bits are told apart by nobody over 9P.
+    let [a, b, c, d, ..] = attributes.id.version.to_be_bytes();
+    Qid { kind, version: u32::from_be_bytes([a, b, c, d]), path: attributes.id.path }
 }
 
 fn stat(attributes: &Attributes, name: String) -> Stat {

@@ -8,13 +8,13 @@ use vac::format::{DeviceNumber, FileKind, Timestamp};
 /// `path`, two that hold the same version of it show the same `version` as well, and never the
 /// other way round. A file is known by its inode and the moment when it was made, so that one
 /// which was deleted and made again is another; in archives that know neither, by its name.
-/// Paths are 64 bits of a hash, versions 32.
+/// Both are 64 bits of a hash; of a version, 9P has room for the first 32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId {
     /// Which file.
     pub path: u64,
     /// Which version of it.
-    pub version: u32,
+    pub version: u64,
 }
 
 /// What stat(2) and stat(9p) show.

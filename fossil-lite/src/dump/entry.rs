@@ -105,7 +105,7 @@ impl DumpFile {
 
     /// Hash of everything that makes a version: content and metadata, but not where the archive
     /// keeps them, nor what reading changes.
-    fn version(&self) -> u32 {
+    fn version(&self) -> u64 {
         let node = &self.inner.node;
         let metadata = node.metadata();
         let plain = VacDir {
@@ -129,8 +129,8 @@ impl DumpFile {
         bytes.extend_from_slice(content.as_bytes());
         bytes.extend_from_slice(meta.as_bytes());
         bytes.extend_from_slice(&size.to_be_bytes());
-        let [a, b, c, d, ..] = *blake3::hash(&bytes).as_bytes();
-        u32::from_be_bytes([a, b, c, d])
+        let [a, b, c, d, e, f, g, h, ..] = *blake3::hash(&bytes).as_bytes();
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 
     /// What stat shows. Only a device of the original's archives needs a block for it.

@@ -110,7 +110,7 @@ mod tests {
     use super::*;
     use vac::format::{FileKind, Timestamp};
 
-    fn file(path: u64, version: u32) -> Attributes {
+    fn file(path: u64, version: u64) -> Attributes {
         let directory = Attributes::synthetic(path, Timestamp::default());
         Attributes { id: FileId { path, version }, kind: FileKind::Regular, ..directory }
     }
@@ -124,6 +124,8 @@ mod tests {
         let one = tell(1, b"a", &file(7, 1));
         assert_eq!(tell(2, b"b", &file(7, 1)), one, "the same version elsewhere");
         assert_ne!(tell(1, b"a", &file(7, 2)), one, "another version");
+        let near = tell(1, b"a", &file(7, 1 << 32 | 1));
+        assert_ne!(near, one, "what 9P shows of both is the same");
         let directory = Attributes::synthetic(7, Timestamp::default());
         assert_ne!(tell(1, b"a", &directory), tell(2, b"a", &directory));
         assert_eq!(Inodes::number(1, b"a", &file(7, 1)), one);

@@ -26,7 +26,7 @@ pub struct Snapshot {
     /// Which file: the same number is the same file, under whatever name.
     pub path_id: u64,
     /// Which version of it.
-    pub version_id: u32,
+    pub version_id: u64,
     /// `file`, `directory`, `link` or `special`.
     pub kind: String,
     /// Bytes.

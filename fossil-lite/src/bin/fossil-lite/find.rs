@@ -79,7 +79,7 @@ struct Search<'a> {
     /// Directories by content, under the path where they were.
     seen: HashSet<(Vec<u8>, (Score, Score, u64))>,
     /// Versions by path.
-    shown: HashSet<(Vec<u8>, u64, u32)>,
+    shown: HashSet<(Vec<u8>, u64, u64)>,
     unreadable: u64,
 }
 
