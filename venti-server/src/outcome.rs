@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use arenas::OpenError;
 use venti_proto::client::ConnectError;
-use venti_proto::roots::RootLogError;
+use venti_proto::roots::{HostName, RootLogError};
 use venti_proto::{BlockType, Score, StoreError};
 
 use crate::server::{ListenError, ServeError};
@@ -72,6 +72,12 @@ pub enum Failure {
     TooLarge {
         /// The most bytes that are taken.
         limit: u64,
+    },
+    /// A host is not in the log of roots.
+    #[error("no archive of {host} is recorded")]
+    NoArchive {
+        /// Its name.
+        host: HostName,
     },
     /// A block is not there under any type.
     #[error("no block with score {score} is stored, under no type")]
@@ -171,7 +177,8 @@ impl Failure {
             Failure::Open { source, .. } => open_code(source),
             Failure::Serve { source } => serve_code(source),
             Failure::Io { source, .. } => kind_code(source.kind()),
-            Failure::NoBlock { .. }
+            Failure::NoArchive { .. }
+            | Failure::NoBlock { .. }
             | Failure::WrongType { .. }
             | Failure::TooLarge { .. }
             | Failure::Store { .. }

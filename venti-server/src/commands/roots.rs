@@ -57,7 +57,9 @@ fn list(arguments: &Arguments, log: &dyn RootLog) -> Result<Outcome, Failure> {
     let query = RootQuery { host: arguments.host.clone(), ..RootQuery::default() };
     let mut left = arguments.limit.unwrap_or(u64::MAX);
     let mut printed = Ok(());
+    let mut recorded = false;
     log.each(&query, &mut |record| {
+        recorded = true;
         if left == 0 {
             return false;
         }
@@ -68,7 +70,10 @@ fn list(arguments: &Arguments, log: &dyn RootLog) -> Result<Outcome, Failure> {
         };
         printed.is_ok()
     })?;
-    printed.map(|()| Outcome::Complete)
+    match &arguments.host {
+        Some(host) if !recorded => Err(Failure::NoArchive { host: host.clone() }),
+        _ => printed.map(|()| Outcome::Complete),
+    }
 }
 
 /// The time as people and programs write it.

@@ -232,6 +232,8 @@ fn roots_that_hosts_record_are_kept_and_listed() {
     let newest = format!("www - vac:{} 7 files, 1.50 kB\n", scores[2]);
     let listed = ok(&["roots", "-h", &server.address, "--host", "www", "--limit", "1"], b"");
     assert!(listed.ends_with(&newest), "{listed}");
+    let nobody = fails(1, &["roots", "-h", &server.address, "--host", "ahab"], b"");
+    assert_eq!(nobody, "venti: no archive of ahab is recorded\n");
     let all = ok(&["roots", "-h", &server.address, "--json"], b"");
     let hosts: Vec<Value> = all.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let hosts: Vec<_> = hosts.iter().map(|root| root["host"].as_str().unwrap()).collect();
