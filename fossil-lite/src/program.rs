@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use manual::Generated;
-use vac::store::{Access, OpenOptions, OpenStoreError};
+use vac::store::{OpenStoreError, Place};
 use venti_proto::address::Address;
 use venti_proto::client::{Client, ClientOptions};
 use venti_proto::roots::{HostName, RootLog};
@@ -16,7 +16,7 @@ use crate::FileError;
 use crate::date::DateError;
 use crate::dump::{Catalogue, Tree};
 use crate::past::Missing;
-use crate::store::{BlockCache, Connect, Reconnecting};
+use crate::store::{BlockCache, Connect, Reconnecting, Reopening};
 
 /// Where the dump is, for every program that reads it.
 #[derive(Clone, Debug, clap::Args)]
@@ -25,6 +25,9 @@ pub struct Source {
     ///
     /// tls:HOST speaks TLS: $VENTI_CA names a file of the authorities to trust, $VENTI_CERT and
     /// $VENTI_KEY those of the certificate to show.
+    ///
+    /// Whoever can reach the server, or read the directory, can read everything in it: permissions
+    /// count in a mount and over 9P only.
     #[arg(short = 'h', long = "store", value_name = "HOST|DIRECTORY")]
     pub store: Option<String>,
 
@@ -124,6 +127,10 @@ pub fn end(program: &str, result: Result<u8, Failure>) -> ExitCode {
     }
 }
 
+/// A server that could not be reached is not asked again for so long: whoever waits for it does
+/// so once, however many blocks they want.
+const HOPELESS: Duration = Duration::from_secs(1);
+
 /// A server that is connected to as often as need be.
 struct Server(Address);
 
@@ -156,13 +163,16 @@ pub struct Connected {
 /// # Errors
 /// If there is no store. A server is only asked with the first request.
 pub fn connect(named: Option<&str>) -> Result<Connected, OpenStoreError> {
-    if let Some(address) = vac::store::server(named)? {
-        let server = Arc::new(Reconnecting::new(Server(address)));
-        return Ok(Connected { blocks: Arc::clone(&server) as _, roots: server });
+    match vac::store::place(named)? {
+        Place::Server(address) => {
+            let server = Arc::new(Reconnecting::new(Server(address), HOPELESS));
+            Ok(Connected { blocks: Arc::clone(&server) as _, roots: server })
+        }
+        Place::Directory(path) => {
+            let store = Arc::new(Reopening::open(path)?);
+            Ok(Connected { blocks: Arc::clone(&store) as _, roots: store })
+        }
     }
-    let options = OpenOptions { access: Access::Read, connections: 1 };
-    let store = vac::store::open(named, options)?;
-    Ok(Connected { blocks: store.blocks, roots: store.roots })
 }
 
 impl Source {
@@ -190,11 +200,14 @@ impl Source {
     /// Opens the dump, rooted at one host or showing all.
     ///
     /// # Errors
-    /// If there is no store, it can not be reached, or it keeps no roots.
+    /// If there is no store, it can not be reached, it keeps no roots, or none of that host.
     pub fn open(&self, rooted: Option<HostName>) -> Result<Arc<Tree>, Failure> {
         let Connected { blocks, roots } = connect(self.store.as_deref())?;
         let catalogue = Arc::new(Catalogue::new(roots));
         catalogue.refresh()?;
+        if let Some(host) = rooted.as_ref().filter(|host| !catalogue.has(host)) {
+            return Err(Missing::Host { host: host.clone() }.into());
+        }
         let cache = Arc::new(BlockCache::new(blocks, self.memory << 20));
         Ok(Arc::new(Tree::new(catalogue, cache, rooted)))
     }

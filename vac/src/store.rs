@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -130,10 +130,12 @@ impl OpenStoreError {
     }
 }
 
-/// What a name stands for.
-#[derive(Debug, PartialEq, Eq)]
-enum Place {
+/// What a name stands for. Paths are absolute, so that they mean the same in the background.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A server.
     Server(Address),
+    /// The directory of a store.
     Directory(PathBuf),
 }
 
@@ -141,40 +143,50 @@ enum Place {
 /// hosts, unless there is a store of this name in the present directory.
 fn place_of(name: &str) -> Result<Place, OpenStoreError> {
     if name.contains('!') || name.starts_with("unix:") || name.starts_with("tls:") {
-        return Ok(Place::Server(name.parse()?));
+        return Ok(Place::Server(match name.parse()? {
+            Address::Unix(path) => Address::Unix(absolute(&path)),
+            address => address,
+        }));
     }
     let path = Path::new(name);
     match std::fs::metadata(path) {
         Ok(found) if found.file_type().is_socket() => {
-            return Ok(Place::Server(Address::Unix(path.to_owned())));
+            return Ok(Place::Server(Address::Unix(absolute(path))));
         }
         Ok(found) if found.is_dir() && (name.contains('/') || looks_like_store(path)) => {
-            return Ok(Place::Directory(path.to_owned()));
+            return Ok(Place::Directory(absolute(path)));
         }
         Ok(_) | Err(_) => {}
     }
     if name.contains('/') {
-        return Ok(Place::Directory(path.to_owned()));
+        return Ok(Place::Directory(absolute(path)));
     }
     Ok(Place::Server(name.parse()?))
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn looks_like_store(path: &Path) -> bool {
     path.join("store.toml").exists() || path.join("arenas").is_dir()
 }
 
-/// The server that `named` (the option `-h`) or else the environment variable `venti` names;
-/// `None` if that is a directory.
+/// What `named` (the option `-h`) or else the environment variable `venti` stands for.
 ///
 /// # Errors
 /// [`OpenStoreError::Unnamed`], [`OpenStoreError::Address`].
-pub fn server(named: Option<&str>) -> Result<Option<Address>, OpenStoreError> {
+pub fn place(named: Option<&str>) -> Result<Place, OpenStoreError> {
     let environment = std::env::var("venti").ok();
     let name = named.or(environment.as_deref()).filter(|name| !name.is_empty());
-    match place_of(name.ok_or(OpenStoreError::Unnamed)?)? {
-        Place::Server(address) => Ok(Some(address)),
-        Place::Directory(_) => Ok(None),
-    }
+    place_of(name.ok_or(OpenStoreError::Unnamed)?)
+}
+
+/// What changes with every archive that anybody records in the store in a directory.
+#[must_use]
+pub fn recorded(directory: &Path) -> Option<(u64, u64)> {
+    let log = std::fs::metadata(directory.join(arenas::names::ROOTS_LOG)).ok()?;
+    Some((log.ino(), log.len()))
 }
 
 /// Opens what `named` (the option `-h`) or else the environment variable `venti` names.
@@ -205,7 +217,11 @@ fn no_server(name: &str, source: ConnectError) -> OpenStoreError {
     }
 }
 
-fn open_directory(path: &Path, access: Access) -> Result<OpenedStore, OpenStoreError> {
+/// Opens the store in a directory.
+///
+/// # Errors
+/// Any [`OpenStoreError`] but those of servers.
+pub fn open_directory(path: &Path, access: Access) -> Result<OpenedStore, OpenStoreError> {
     let path_error = |error| OpenStoreError::Path { path: path.to_owned(), error };
     let create = access == Access::Write && !looks_like_store(path);
     if create && is_in_use(path).map_err(path_error)? {
@@ -218,7 +234,9 @@ fn open_directory(path: &Path, access: Access) -> Result<OpenedStore, OpenStoreE
     let open_error = |error| OpenStoreError::Open { path: path.to_owned(), error };
     let store = Store::open_path(path, options).map_err(open_error)?;
     let zone = jiff::tz::TimeZone::system();
-    let roots = store.roots_log(zone.iana_name().unwrap_or("UTC"), Arc::new(SystemEnvironment));
+    // Only for a store that has none.
+    let zone = zone.iana_name().filter(|_| !zone.is_unknown()).unwrap_or("UTC");
+    let roots = store.roots_log(zone, Arc::new(SystemEnvironment));
     let roots = roots.map_err(|error| OpenStoreError::Roots { path: path.to_owned(), error })?;
     let directory = File::open(path).map_err(path_error)?;
     let attributes = Attributes::of_open(&directory).map_err(|errno| path_error(errno.into()))?;

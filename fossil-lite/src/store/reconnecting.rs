@@ -2,8 +2,12 @@
 //!
 //! Reading the dump changes nothing, so a request that was lost with its connection may be sent
 //! again: each is tried on the connection that there is, and once more on a new one.
+//!
+//! Where no connection could be made, it is not tried again at once: those who wanted one at the
+//! same time, and whoever needs many blocks for one answer, would wait one after another.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use venti_proto::roots::{NewRoot, RootLog, RootLogError, RootPage, RootQuery, RootRecord};
@@ -24,31 +28,55 @@ pub trait Connect: Send + Sync {
 /// A store that is connected to again and again.
 pub struct Reconnecting<C: Connect> {
     connect: C,
+    /// How long nothing is tried after it has failed.
+    hopeless: Duration,
     /// Held while a connection is made, so that one is made at a time.
-    current: Mutex<Option<Arc<C::Connection>>>,
+    current: Mutex<Current<C::Connection>>,
+}
+
+/// What became of the last connection.
+struct Current<T> {
+    connection: Option<Arc<T>>,
+    /// Why none could be made, and when.
+    failed: Option<(Instant, StoreError)>,
 }
 
 impl<C: Connect> Reconnecting<C> {
-    /// Connects for the first time when it is asked for something.
-    pub const fn new(connect: C) -> Reconnecting<C> {
-        Reconnecting { connect, current: Mutex::new(None) }
+    /// Connects for the first time when it is asked for something. When that fails, it is not tried
+    /// again for as long as `hopeless` says.
+    pub const fn new(connect: C, hopeless: Duration) -> Reconnecting<C> {
+        let current = Current { connection: None, failed: None };
+        Reconnecting { connect, hopeless, current: Mutex::new(current) }
     }
 
     fn connection(&self) -> Result<Arc<C::Connection>, StoreError> {
         let mut current = self.current.lock();
-        if let Some(connection) = &*current {
+        if let Some(connection) = &current.connection {
             return Ok(Arc::clone(connection));
         }
-        let connection = Arc::new(self.connect.connect()?);
-        *current = Some(Arc::clone(&connection));
-        Ok(connection)
+        if let Some((when, error)) = &current.failed
+            && when.elapsed() < self.hopeless
+        {
+            return Err(error.clone());
+        }
+        match self.connect.connect() {
+            Ok(connection) => {
+                let connection = Arc::new(connection);
+                *current = Current { connection: Some(Arc::clone(&connection)), failed: None };
+                Ok(connection)
+            }
+            Err(error) => {
+                current.failed = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
     }
 
     /// Forgets a connection that is of no use any more, unless that was done already.
     fn forget(&self, lost: &Arc<C::Connection>) {
-        let mut current = self.current.lock();
-        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, lost)) {
-            *current = None;
+        let known = &mut self.current.lock().connection;
+        if known.as_ref().is_some_and(|known| Arc::ptr_eq(known, lost)) {
+            *known = None;
         }
     }
 
@@ -140,7 +168,7 @@ impl<C: Connect> RootLog for Reconnecting<C> {
         self.try_twice(is_lost_log, |connection| connection.list(query))
     }
 
-    fn watch(&self, known: u64, time: std::time::Duration) -> Result<u64, RootLogError> {
+    fn watch(&self, known: u64, time: Duration) -> Result<u64, RootLogError> {
         self.connection()?.watch(known, time)
     }
 }

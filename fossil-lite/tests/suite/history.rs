@@ -150,12 +150,13 @@ fn a_server_that_goes_away_gives_errors_and_its_return_heals() {
     let score = world.dump("moby", "2004-06-11T03:00:00Z", source.path()).root.score;
     let away = Arc::new(AtomicBool::new(false));
     let connections = Arc::new(AtomicU64::new(0));
-    let server = Reconnecting::new(Flaky {
+    let flaky = || Flaky {
         store: Arc::clone(&world.store),
         log: Arc::clone(&world.log),
         away: Arc::clone(&away),
         connections: Arc::clone(&connections),
-    });
+    };
+    let server = Reconnecting::new(flaky(), Duration::ZERO);
     let root = || server.read_block(score, BlockType::ROOT);
     let list = || server.list(&RootQuery::default()).map(|page| page.next);
     assert!(root().is_ok() && list() == Ok(1));
@@ -168,5 +169,12 @@ fn a_server_that_goes_away_gives_errors_and_its_return_heals() {
     // What is not there is no lost connection.
     let nothing = server.read_block(venti_proto::Score::of(b"nothing"), BlockType::DATA);
     assert!(matches!(nothing, Err(StoreError::NotFound { .. })));
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
+    // Whoever comes just after one that failed does not wait again.
+    let patient = Reconnecting::new(flaky(), Duration::MAX);
+    away.store(true, Ordering::SeqCst);
+    let failed = patient.read_block(score, BlockType::ROOT).unwrap_err();
+    away.store(false, Ordering::SeqCst);
+    assert_eq!(patient.read_block(score, BlockType::ROOT), Err(failed));
     assert_eq!(connections.load(Ordering::SeqCst), 2);
 }

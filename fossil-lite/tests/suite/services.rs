@@ -222,3 +222,69 @@ fn a_killed_client_and_a_killed_mount_leave_nothing_that_is_in_the_way() {
     wait_until("it ends", || process_with(FOSSIL, &at).is_none());
     assert!(fs::read_dir(&at).unwrap().next().is_none());
 }
+
+/// Mounts the dump of moby; whoever uses it unmounts it again.
+struct Mount(PathBuf);
+
+impl Mount {
+    fn new(machine: &Machine, store: &str) -> Mount {
+        let at = directory(machine, "dump");
+        let output = Command::new(FOSSIL)
+            .args(["mount", "-h", store, "--host", "moby"])
+            .arg(&at)
+            .current_dir(machine.place.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Mount(at)
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_store_that_is_named_from_where_it_is_mounted_stays_that_store() {
+    if !can_mount() {
+        return;
+    }
+    let (machine, profile) = Machine::with_history();
+    let mount = Mount::new(&machine, "./store");
+    let name = mount.0.join("2004/0611").join(profile.strip_prefix('/').unwrap());
+    assert_eq!(fs::read(&name).unwrap(), b"one\n");
+}
+
+#[test]
+fn a_mount_of_a_store_in_a_directory_shows_what_is_archived_into_it_later() {
+    if !can_mount() {
+        return;
+    }
+    let (machine, profile) = Machine::with_history();
+    let mount = Mount::new(&machine, machine.store().to_str().unwrap());
+    let path = profile.strip_prefix('/').unwrap();
+    let latest = mount.0.join("latest").join(path);
+    assert_eq!(fs::read(&latest).unwrap(), b"two\n");
+    machine.dump("2005-06-11T03:00:00Z");
+    wait_until("the new dump appears", || mount.0.join("2005/0611").exists());
+    wait_until("latest follows", || fs::read(&latest).is_ok_and(|data| data == b"three\n"));
+    assert_eq!(fs::read(mount.0.join("2004/0611").join(path)).unwrap(), b"one\n");
+}
+
+#[test]
+fn a_host_without_dumps_is_not_shown_as_an_empty_directory() {
+    let (machine, _) = Machine::with_history();
+    let at = directory(&machine, "dump");
+    let socket = machine.place.path().join("9p");
+    for arguments in [
+        &["mount", "--host", "ahab", at.to_str().unwrap()][..],
+        &["serve", "--host", "ahab", "--background", "--listen", socket.to_str().unwrap()],
+    ] {
+        let ran = machine.fossil(arguments);
+        let expected = "fossil-lite: there is no dump of ahab\n";
+        assert_eq!((ran.code, ran.err.as_str()), (1, expected), "{arguments:?}");
+    }
+    assert!(!is_mounted(&at) && !socket.exists());
+}
