@@ -17,6 +17,10 @@ pub const ROOTS: &str = "roots";
 pub const ROOTS_LOG: &str = "roots/log";
 /// Where a rebuilt log of roots is written before it is renamed into place.
 pub const ROOTS_LOG_TEMPORARY: &str = "roots/log.new";
+/// The time zone that days are cut in.
+pub const ROOTS_ZONE: &str = "roots/zone";
+/// Where [`ROOTS_ZONE`] is written before it is renamed into place.
+pub const ROOTS_ZONE_TEMPORARY: &str = "roots/zone.new";
 /// The store's own directory.
 pub const ROOT: &str = "";
 /// Held with `flock` by the one process that writes.

@@ -36,6 +36,12 @@ pub enum FileError {
     /// The server is none of ours, or an old one.
     #[error("the server keeps no roots, and so has no dump")]
     NoRoots,
+    /// Nobody here can tell which day it is there.
+    #[error("days are cut in the time zone {name:?}, which is not known here")]
+    TimeZone {
+        /// As the store has it.
+        name: String,
+    },
     /// Blocks are missing or damaged, or the archive is not one.
     #[error("i/o error: {detail}")]
     Io {

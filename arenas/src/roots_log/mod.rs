@@ -14,6 +14,7 @@ mod of_store;
 mod rebuild;
 #[cfg(test)]
 mod tests;
+mod zone;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,6 +30,9 @@ use venti_proto::{
 
 use crate::disk::{Disk, DiskError, DiskFile, write_all_at};
 use file::Loaded;
+use zone::Settled;
+
+pub use zone::DayZone;
 
 /// The kind of the root blocks that lead to records.
 pub const RECORD_KIND: &[u8] = b"root-record";
@@ -42,8 +46,8 @@ pub struct RootsLogOptions {
     pub identity: [u8; 16],
     /// Nothing is written, not even to repair the file.
     pub read_only: bool,
-    /// The IANA name of the zone that days are cut in.
-    pub time_zone: String,
+    /// The zone that days are cut in.
+    pub time_zone: DayZone,
     /// Nanoseconds since 1970, UTC.
     pub clock: Arc<dyn Fn() -> i64 + Send + Sync>,
 }
@@ -65,6 +69,7 @@ pub struct RootsLog {
     key: [u8; 32],
     options: RootsLogOptions,
     report: RootsLogReport,
+    zone: Settled,
     state: Mutex<State>,
     grown: Condvar,
 }
@@ -112,6 +117,7 @@ impl RootsLog {
             let (file, length) = file::open(disk).map_err(|error| io(&error))?;
             (Some(file), length)
         };
+        let zone = zone::settle(disk, &options.time_zone, options.read_only)?;
         let mut by_host: HashMap<HostName, Vec<usize>> = HashMap::new();
         for (position, record) in records.iter().enumerate() {
             by_host.entry(record.root.host.clone()).or_default().push(position);
@@ -124,6 +130,7 @@ impl RootsLog {
             key,
             options,
             report,
+            zone,
             state: Mutex::new(state),
             grown: Condvar::new(),
         };
@@ -135,6 +142,18 @@ impl RootsLog {
     #[must_use]
     pub fn report(&self) -> RootsLogReport {
         self.report
+    }
+
+    /// The IANA name of the zone that days are cut in.
+    #[must_use]
+    pub fn time_zone(&self) -> &str {
+        &self.zone.name
+    }
+
+    /// The zone that days were cut in before the log was opened, if the store had one.
+    #[must_use]
+    pub fn time_zone_before(&self) -> Option<&str> {
+        self.zone.before.as_deref()
     }
 
     /// Writes the blocks of the last record again if they are not there.
@@ -264,7 +283,7 @@ impl RootLog for RootsLog {
         Ok(RootPage {
             records: state.select(query),
             next: state.next(),
-            time_zone: self.options.time_zone.clone(),
+            time_zone: self.zone.name.clone(),
         })
     }
 

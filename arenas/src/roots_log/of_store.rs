@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use venti_proto::roots::RootLogError;
 
-use super::{RootsLog, RootsLogOptions};
+use super::{DayZone, RootsLog, RootsLogOptions};
 use crate::Store;
 use crate::environment::Environment;
 
 impl Store {
-    /// Opens the log of roots, whose days are cut in `time_zone` (an IANA name). One at a time
-    /// may be open for writing; if the store is read-only, so is the log.
+    /// Opens the log of roots. One at a time may be open for writing; if the store is read-only,
+    /// so is the log. A store that has no time zone yet gets `time_zone` (an IANA name).
     ///
     /// # Errors
     /// As [`RootsLog::open`].
@@ -24,7 +24,7 @@ impl Store {
         let options = RootsLogOptions {
             identity: *shared.catalogue.store.as_bytes(),
             read_only: shared.log.is_none(),
-            time_zone: time_zone.to_owned(),
+            time_zone: DayZone::Keep(time_zone.to_owned()),
             clock: Arc::new(move || {
                 let milliseconds = i64::try_from(environment.milliseconds()).unwrap_or(i64::MAX);
                 milliseconds.saturating_mul(1_000_000)

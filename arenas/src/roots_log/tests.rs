@@ -59,7 +59,7 @@ fn options(read_only: bool) -> RootsLogOptions {
     RootsLogOptions {
         identity: IDENTITY,
         read_only,
-        time_zone: "UTC".to_owned(),
+        time_zone: DayZone::Keep("UTC".to_owned()),
         clock: Arc::new(move || now.fetch_sub(1, Ordering::Relaxed)),
     }
 }

@@ -62,7 +62,7 @@ impl Catalogue {
     /// Asks the log for what is new, unless that was done just now.
     ///
     /// # Errors
-    /// If the log can not be read: what is known already stays.
+    /// If the log can not be read, or its time zone is not known: what is known already stays.
     pub fn refresh(&self) -> Result<(), FileError> {
         let mut asked = self.asked.lock();
         let now = Instant::now();
@@ -90,9 +90,9 @@ impl Catalogue {
         }
         let mut known = self.known.write();
         if known.time_zone.is_none() {
-            // A zone that this machine does not know: days are cut in UTC then.
-            let zone = TimeZone::get(&page.time_zone).unwrap_or(TimeZone::UTC);
-            known.time_zone = Some(zone);
+            let zone = TimeZone::get(&page.time_zone);
+            let unknown = |_| FileError::TimeZone { name: page.time_zone.clone() };
+            known.time_zone = Some(zone.map_err(unknown)?);
         }
         new.into_iter().rev().for_each(|record| known.add(record));
         Ok(())
@@ -213,5 +213,18 @@ mod tests {
         let second = catalogue.find(&moby, "2004/0611.1".parse().unwrap()).unwrap();
         assert_eq!(second.time().to_string(), "2004-06-11T21:59:59Z");
         assert!(catalogue.find(&moby, "2004/0613".parse().unwrap()).is_none());
+    }
+
+    #[test]
+    fn a_zone_that_nobody_knows_is_an_error() {
+        let log = MemoryRootLog::new("Mars/Olympus", || 0);
+        let refused = Catalogue::new(Arc::new(log)).refresh();
+        assert_eq!(refused, Err(FileError::TimeZone { name: "Mars/Olympus".to_owned() }));
+    }
+
+    #[test]
+    fn zones_are_known_where_the_system_has_none() {
+        let bundled = jiff::tz::TimeZoneDatabase::bundled();
+        assert!(bundled.get("Europe/Berlin").is_ok());
     }
 }

@@ -67,7 +67,10 @@ pub(super) fn errno(error: &FileError) -> Errno {
         FileError::Name { .. } => Errno::EINVAL,
         FileError::TooManyLinks => Errno::ELOOP,
         FileError::NoAttribute => Errno::NO_XATTR,
-        FileError::NoRoots | FileError::Io { .. } | FileError::Unreachable { .. } => {
+        FileError::NoRoots
+        | FileError::TimeZone { .. }
+        | FileError::Io { .. }
+        | FileError::Unreachable { .. } => {
             tracing::warn!(%error, "a file could not be read");
             Errno::EIO
         }

@@ -1,6 +1,7 @@
 //! `venti roots`: which archives there are, as the server's own log has it.
 
 use arenas::StoreOptions;
+use arenas::roots_log::DayZone;
 use serde_json::json;
 use venti_proto::roots::{Completeness, HostName, RootLog, RootQuery, RootRecord};
 
@@ -46,7 +47,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         Place::Server(address) => list(arguments, &place::connect(&address)?),
         Place::Store(path) => {
             let options = StoreOptions { read_only: true, ..StoreOptions::default() };
-            let stored = StoredBlocks::open(&path, options, "UTC".to_owned())
+            let stored = StoredBlocks::open(&path, options, DayZone::Keep("UTC".to_owned()))
                 .map_err(|error| open_failure(&path, error))?;
             list(arguments, stored.root_log())
         }

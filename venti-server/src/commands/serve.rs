@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arenas::StoreOptions;
+use arenas::roots_log::{DayZone, RootsLog};
 use venti_proto::address::Address;
 
 use crate::commands::output;
@@ -33,11 +34,15 @@ const EXAMPLES: &str = r"EXAMPLES
     >     --http 127.0.0.1:8017 &
     ...";
 
+/// What days are cut in where nobody knows better.
+const UTC: &str = "UTC";
+
 /// Serve a store
 ///
 /// Creates the store if there is none. The addresses that are listened on are printed, one a
-/// line. SIGTERM and SIGINT finish what was received, make it durable and end; a second one ends
-/// at once.
+/// line. Whoever can connect can read every block and the log of roots, and so every file of every
+/// host: permissions count in a mount and over 9P, not here. SIGTERM and SIGINT finish what was
+/// received, make it durable and end; a second one ends at once.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
@@ -62,7 +67,8 @@ pub struct Arguments {
     #[arg(long, value_name = "ADDRESS")]
     http: Option<Address>,
 
-    /// Time zone that days are cut in, such as Europe/Berlin; by default that of this machine
+    /// Cut days in this time zone from now on, such as Europe/Berlin; by default that of the
+    /// store, and in a new one that of this machine
     #[arg(long, value_name = "NAME", value_parser = time_zone)]
     time_zone: Option<String>,
 
@@ -110,9 +116,15 @@ pub(super) fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         arena_size: arguments.arena_size.map_or(defaults.arena_size, |size| size.0),
         ..defaults
     };
-    let time_zone = arguments.time_zone.unwrap_or_else(local_time_zone);
+    let local = local_time_zone();
+    let time_zone = match (&arguments.time_zone, &local) {
+        (Some(zone), _) => DayZone::Change(zone.clone()),
+        (None, Some(zone)) => DayZone::Keep(zone.clone()),
+        (None, None) => DayZone::Keep(UTC.to_owned()),
+    };
     let stored = StoredBlocks::open(&arguments.store, options, time_zone);
     let stored = Arc::new(stored.map_err(|source| open_failure(&arguments.store, source))?);
+    check_time_zone(stored.root_log(), arguments.time_zone.is_none() && local.is_none())?;
     tracing::info!(store = %arguments.store.display(), memory = %human(total.0), "store opened");
     let config = ServerConfig {
         listen: arguments.listen,
@@ -192,6 +204,29 @@ fn time_zone(text: &str) -> Result<String, String> {
     jiff::tz::TimeZone::get(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
-fn local_time_zone() -> String {
-    jiff::tz::TimeZone::system().iana_name().unwrap_or("UTC").to_owned()
+/// That of this machine, if it says which it is.
+fn local_time_zone() -> Option<String> {
+    let zone = jiff::tz::TimeZone::system();
+    zone.iana_name().filter(|_| !zone.is_unknown()).map(str::to_owned)
+}
+
+/// Says what is odd about the zone that days are cut in. `guessed` says that nobody named one.
+fn check_time_zone(log: &RootsLog, guessed: bool) -> Result<(), Failure> {
+    let zone = log.time_zone();
+    if let Err(error) = jiff::tz::TimeZone::get(zone) {
+        let detail = format!("days of this store are cut in {zone:?}: {error}; see --time-zone");
+        return Err(Failure::Usage { detail });
+    }
+    match log.time_zone_before() {
+        Some(before) if before != zone => tracing::warn!(
+            before,
+            zone,
+            "days are cut in another time zone from now on, and dumps of old days have other names"
+        ),
+        None if guessed => {
+            tracing::warn!("this machine names no time zone, so days are cut in {UTC}");
+        }
+        _ => {}
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arenas::disk::RealDisk;
-use arenas::roots_log::{RootsLog, RootsLogOptions};
+use arenas::roots_log::{DayZone, RootsLog, RootsLogOptions};
 use arenas::{OpenError, Store, StoreOptions, UnverifiedBlock};
 use serde_json::{Value, json};
 use venti_proto::roots::{RootLog, RootLogError, RootQuery};
@@ -31,14 +31,14 @@ pub enum StoredError {
 }
 
 impl StoredBlocks {
-    /// Opens the store in a directory, and its log of roots, whose days are cut in `time_zone`.
+    /// Opens the store in a directory, and its log of roots.
     ///
     /// # Errors
     /// [`StoredError`]
     pub fn open(
         path: &Path,
         options: StoreOptions,
-        time_zone: String,
+        time_zone: DayZone,
     ) -> Result<StoredBlocks, StoredError> {
         let read_only = options.read_only;
         let store = Store::open_path(path, options)?;

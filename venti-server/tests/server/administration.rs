@@ -9,7 +9,7 @@ use serde_json::Value;
 use venti_proto::roots::{Completeness, NewRoot, RootLog as _};
 use venti_proto::{Entry, Root, Score, StreamKind};
 
-use crate::process::{Served, fails, ok, run, text, write_tree};
+use crate::process::{Served, fails, ok, run, text, venti, write_tree};
 
 #[test]
 fn a_tree_is_copied_between_servers_and_stores() {
@@ -249,4 +249,34 @@ fn roots_that_hosts_record_are_kept_and_listed() {
     assert_eq!(ok(&["roots", "-h", &server.address, "--json"], b""), all);
     let unknown = fails(2, &["serve", text(&store), "--time-zone", "Mars/Olympus"], b"");
     assert!(unknown.contains("Mars/Olympus"), "{unknown}");
+}
+
+/// The zone that a server says, started so on a machine that is somewhere else, and what it logs.
+fn zone_of(store: &Path, arguments: &[&str]) -> (String, String) {
+    let log = store.with_extension("log");
+    let mut command = venti(&["serve", text(store), "--listen", "127.0.0.1:0"]);
+    command.args(arguments).env("TZ", "America/New_York");
+    let server = Served::spawn(command.stderr(fs::File::create(&log).unwrap()));
+    let zone = server.client().list(&Default::default()).unwrap().time_zone;
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait(), Some(0));
+    (zone, fs::read_to_string(log).unwrap())
+}
+
+#[test]
+fn days_are_cut_in_the_time_zone_of_the_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("store");
+    let berlin = &["--time-zone", "Europe/Berlin"];
+    let (zone, said) = zone_of(&store, berlin);
+    assert!(zone == "Europe/Berlin" && !said.contains("other names"), "{zone}: {said}");
+    let (zone, said) = zone_of(&store, &[]);
+    assert!(zone == "Europe/Berlin" && !said.contains("other names"), "{zone}: {said}");
+    let (zone, said) = zone_of(&store, &["--time-zone", "Asia/Tokyo"]);
+    assert!(zone == "Asia/Tokyo" && said.contains("dumps of old days have other names"), "{said}");
+    assert_eq!(zone_of(&store, &[]).0, "Asia/Tokyo");
+    assert_eq!(zone_of(&directory.path().join("other"), &[]).0, "America/New_York");
+    fs::write(store.join("roots/zone"), "venti roots zone 1\nMars/Olympus\n").unwrap();
+    let refused = fails(2, &["serve", text(&store)], b"");
+    assert!(refused.contains("Mars/Olympus"), "{refused}");
 }
