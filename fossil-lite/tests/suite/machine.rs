@@ -28,6 +28,9 @@ impl Environment for Clock {
     }
 }
 
+/// A host, one of its archives, and whether that is complete.
+pub(crate) type About<'a> = (&'a str, &'a str, Completeness);
+
 struct Silent;
 
 impl Observer for Silent {
@@ -92,6 +95,11 @@ impl Machine {
 
     /// Archives the home directory, under the path that it has, as the dump of `moby`.
     pub(crate) fn dump(&self, time: &str) -> Score {
+        self.dump_as(("moby", "-", Completeness::Complete), time)
+    }
+
+    /// Archives it as this archive of this host.
+    pub(crate) fn dump_as(&self, about: About<'_>, time: &str) -> Score {
         let home = self.place.path().join("home");
         let stage = tempfile::tempdir_in(self.place.path()).unwrap();
         let staged = stage.path().join(home.strip_prefix("/").unwrap());
@@ -100,7 +108,7 @@ impl Machine {
         fs::rename(&home, &staged).unwrap();
         let entries = fs::read_dir(stage.path()).unwrap();
         let sources = entries.map(|entry| Source::Path(entry.unwrap().path())).collect();
-        let score = self.record(time, |store| {
+        let score = self.record_as(about, time, |store| {
             let (options, progress) = (Options::default(), Arc::default());
             archive(store, sources, &options, &progress, Arc::new(Silent)).unwrap().root
         });
@@ -110,6 +118,15 @@ impl Machine {
 
     /// Records as a dump of `moby` what is made in the store.
     pub(crate) fn record(&self, time: &str, make: impl FnOnce(&Store) -> Score) -> Score {
+        self.record_as(("moby", "-", Completeness::Complete), time, make)
+    }
+
+    fn record_as(
+        &self,
+        (host, archive_name, completeness): About<'_>,
+        time: &str,
+        make: impl FnOnce(&Store) -> Score,
+    ) -> Score {
         let clock = Arc::new(Clock::default());
         let time: Timestamp = time.parse().unwrap();
         clock.0.store(u64::try_from(time.as_millisecond()).unwrap(), Ordering::SeqCst);
@@ -117,12 +134,12 @@ impl Machine {
         let log = store.roots_log("Europe/Berlin", clock).unwrap();
         let score = make(&store);
         let root = NewRoot {
-            host: "moby".parse().unwrap(),
-            archive: "-".parse().unwrap(),
+            host: host.parse().unwrap(),
+            archive: archive_name.parse().unwrap(),
             score,
             bytes: 100,
             files: 10,
-            completeness: Completeness::Complete,
+            completeness,
         };
         log.record(&root).unwrap();
         drop(log);

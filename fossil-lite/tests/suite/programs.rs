@@ -7,6 +7,7 @@ use std::process::Command;
 
 use crate::fuse_mount::can_mount;
 use crate::machine::Machine;
+use venti_proto::roots::Completeness;
 
 #[test]
 fn yesterday_prints_compares_and_copies_back() {
@@ -140,6 +141,8 @@ fn find_and_status() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     let line: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!((&line["host"], &line["overdue"]), (&"moby".into(), &false.into()));
+    assert_eq!(line["message_type"], "status");
+    assert_eq!(line["before"]["dump"], "2004/0611");
     assert_eq!(machine.fossil(&["status", "--host", "ahab"]).code, 1);
 }
 
@@ -228,4 +231,57 @@ fn bisect_finds_the_first_bad_dump_and_goes_on_where_it_was() {
     assert_eq!((again.code, again.out.as_str(), again.err.as_str()), (0, found, ""));
     let swapped = ["bisect", "--host", "moby", "--good", "20040609", "--bad", "20040601"];
     assert_eq!(machine.fossil(&[&swapped[..], &rest[..]].concat()).code, 2);
+}
+
+#[test]
+fn a_dump_has_one_name_wherever_it_is_asked_for() {
+    let (machine, _) = Machine::with_history();
+    // Just before midnight in Greenwich, after it in Berlin.
+    machine.dump("2005-06-11T23:30:00Z");
+    for zone in ["Europe/Berlin", "America/New_York", "UTC"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_fossil-lite"))
+            .args(["status", "--json", "-h"])
+            .arg(machine.store())
+            .env("TZ", zone)
+            .output()
+            .unwrap();
+        let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(line["dump"], "2005/0612", "{zone}");
+    }
+}
+
+#[test]
+fn status_looks_at_every_archive_and_expects_what_it_is_told_to() {
+    let (machine, _) = Machine::with_history();
+    let complete = Completeness::Complete;
+    machine.dump_as(("moby", "usr-local", Completeness::Incomplete), "2005-01-01T03:00:00Z");
+    machine.dump_as(("moby", "-", complete), "2005-01-02T03:00:00Z");
+    machine.dump_as(("pequod", "-", complete), "2005-01-02T04:00:00Z");
+    let status = |arguments: &[&str]| {
+        let ran = machine.fossil(&[&["status", "--max-age", "3000w"], arguments].concat());
+        let marks = ["OVERDUE", "incomplete", "complete"];
+        let mark = |line: &str| marks.iter().find(|mark| line.ends_with(**mark)).copied();
+        let line = |line: &str| {
+            let name = line.split("  ").next().unwrap_or_default();
+            format!("{name} {}", mark(line).unwrap_or_default())
+        };
+        (ran.code, ran.out.lines().map(line).collect::<Vec<_>>().join(", "))
+    };
+    let all = |moby: &str, local: &str, pequod: &str| {
+        format!("moby {moby}, moby/usr-local {local}, pequod {pequod}")
+    };
+    assert_eq!(status(&[]), (3, all("complete", "incomplete", "complete")));
+    let late = (1, all("OVERDUE", "OVERDUE", "complete"));
+    assert_eq!(status(&["--expect", "moby=2d"]), late);
+    let late = (1, all("complete", "OVERDUE", "complete"));
+    assert_eq!(status(&["--expect", "moby/usr-local=2d"]), late);
+    let late = (1, all("OVERDUE", "incomplete", "complete"));
+    assert_eq!(status(&["--expect", "moby/usr-local=never", "--expect", "moby=2d"]), late);
+    assert_eq!(status(&["--host", "pequod", "--expect", "moby=2d"]), (0, "pequod complete".into()));
+    let nobody = (1, "ahab OVERDUE".to_owned());
+    assert_eq!(status(&["--host", "ahab", "--expect", "ahab=2d"]), nobody);
+    let none = (1, "pequod complete, pequod/etc OVERDUE".to_owned());
+    assert_eq!(status(&["--host", "pequod", "--expect", "pequod/etc=3000w"]), none);
+    let usage = machine.fossil(&["status", "--expect", "moby"]);
+    assert_eq!(usage.code, 2);
 }
