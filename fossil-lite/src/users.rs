@@ -1,4 +1,4 @@
-//! Who asks, and what they may: for 9P and the programs, which have no kernel to enforce it.
+//! Who asks, and what they may: for 9P, which has no kernel to enforce it.
 
 use uzers::{Group, get_user_by_name, get_user_by_uid, get_user_groups};
 

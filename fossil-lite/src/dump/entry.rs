@@ -8,6 +8,7 @@ use vac::reader::Node;
 use venti_proto::Score;
 use venti_proto::roots::HostName;
 
+use super::tree::time_of;
 use super::{Attributes, Dump, FileId};
 use crate::FileError;
 
@@ -133,11 +134,26 @@ impl DumpFile {
         u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 
+    /// Whether it is the top of an archive of named files, which is no directory of the host: vac
+    /// made it up, without an owner and without a time.
+    fn is_made_up(&self) -> bool {
+        let metadata = self.inner.node.metadata();
+        let identity = metadata.unix.as_deref().and_then(|unix| unix.identity);
+        self.parent().is_none()
+            && metadata.owner == b"vac"
+            && metadata.modified() == Timestamp::default()
+            && identity.is_none()
+    }
+
     /// What stat shows. Only a device of the original's archives needs a block for it.
     ///
     /// # Errors
     /// If the device can not be read.
     pub fn attributes(&self) -> Result<Attributes, FileError> {
+        if self.is_made_up() {
+            let id = self.id();
+            return Ok(Attributes { id, ..Attributes::synthetic(0, time_of(self.dump())) });
+        }
         let node = &self.inner.node;
         let metadata = node.metadata();
         let unix = metadata.unix.as_deref();

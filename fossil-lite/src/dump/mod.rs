@@ -2,7 +2,8 @@
 //!
 //! One core for FUSE, 9P and the programs. A [`Place`] is a name in the tree; what is in a dump
 //! never changes, and is read when it is asked for. Nothing here knows who asks: permissions are
-//! enforced by the kernel (FUSE) or by [`crate::users`] (9P, programs).
+//! enforced by the kernel (FUSE) or by [`crate::users`] (9P). Programs that read the store see all
+//! of it, as does whoever can reach its server.
 
 pub(crate) mod ahead;
 mod attributes;

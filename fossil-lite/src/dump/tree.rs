@@ -401,7 +401,7 @@ const fn epoch() -> Timestamp {
 }
 
 /// When the server recorded a dump.
-fn time_of(dump: &Dump) -> Timestamp {
+pub(super) fn time_of(dump: &Dump) -> Timestamp {
     let time = dump.record.time;
     let nanoseconds = u32::try_from(time.rem_euclid(1_000_000_000)).unwrap_or(0);
     Timestamp { seconds: time.div_euclid(1_000_000_000), nanoseconds }

@@ -123,6 +123,11 @@ fn a_mount_shows_every_host_every_day_and_everything_in_it() {
     assert!(fs::symlink_metadata(root.join("pipe")).unwrap().file_type().is_fifo());
     assert_eq!(fs::read(dump.join("moby/latest/link")).unwrap(), b"archive");
 
+    // The top is no directory of the host: it is made up, as the year is.
+    let top = fs::metadata(&root).unwrap();
+    let recorded = "2004-06-11T03:00:00Z".parse::<jiff::Timestamp>().unwrap().as_second();
+    assert_eq!((top.mode() & 0o7777, top.uid(), top.mtime()), (0o555, 0, recorded));
+
     // Nothing can be changed, and no device opened.
     assert!(fs::write(root.join("new"), b"").is_err());
     assert!(fs::remove_file(root.join("empty")).is_err());
