@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 use vac::extractor::{ExtractError, ExtractOptions, Observer, Selection, Summary, restore};
-use vac::format::{DeviceNumber, ExternalStream, FileKind, HardLink, Mode, Xattr};
+use vac::format::{DeviceNumber, ExternalStream, FileKind, HardLink, Hole, Mode, Xattr};
 use vac::reader::Archive;
 use venti_proto::{BlockType, Entry, Root, Score, StreamKind};
 
@@ -402,6 +402,21 @@ fn streams() -> Vec<Case> {
             with_entry(b, |e| {
                 (e.size, e.score, e.depth, e.data_size) = ((1 << 44) - 8192, Score::ZERO, 6, 8192);
             })
+        }),
+        case("16 TiB of zeros that are said to be no hole", Incomplete, |b| {
+            let mut item = b.file(b"x", b"").unix(|unix| unix.holes = Some(Vec::new()));
+            let entry = &mut item.content;
+            (entry.size, entry.depth, entry.data_size) = ((1 << 44) - 8192, 6, 8192);
+            b.archive_of(vec![item])
+        }),
+        case("hole over what was written", Harmless, |b| {
+            let holes = vec![Hole { offset: 0, length: 60_000 }];
+            let file = b.file(b"x", &[0, 7, 0].repeat(20_000));
+            b.archive_of(vec![file.unix(|unix| unix.holes = Some(holes))])
+        }),
+        case("holes upon holes", Refused, |b| {
+            let holes = [0, 1].map(|offset| Hole { offset, length: 9 }).to_vec();
+            b.archive_of(vec![b.file(b"x", b"1").unix(|unix| unix.holes = Some(holes))])
         }),
         case("size that the tree does not have", Refused, |b| {
             with_entry(b, |e| e.size = (1 << 48) - 1)
