@@ -9,6 +9,8 @@ pub mod causes;
 pub mod extractor;
 pub mod format;
 pub mod reader;
+pub mod score_file;
 pub mod selftest;
+pub mod shown;
 pub mod store;
 pub mod walk;

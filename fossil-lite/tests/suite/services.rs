@@ -124,7 +124,7 @@ fn vacfs_says_what_is_wrong() {
     let absent = format!("vac:{}", "1".repeat(40));
     for (arguments, code, said) in [
         (&["-m", at, "vac:12"][..], 2, "vac:12 is not a score: expected vac: and 40"),
-        (&["-m", at, file.to_str().unwrap()], 2, "holds no score: found \"nothing\""),
+        (&["-m", at, file.to_str().unwrap()], 2, "does not hold a score: found \"nothing\""),
         (&["-m", at, "/no/such/file"], 1, "is no score, and can not be read as a file"),
         (&["-m", at, &absent], 1, "1111111111"),
         (&["-m", "/no/such/place", &archive], 1, "/no/such/place: No such file"),

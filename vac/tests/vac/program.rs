@@ -133,7 +133,7 @@ fn what_goes_wrong_has_its_words_and_exit_code() {
     let desk = Desk::new();
     let cases: [(&[&str], i32, &str); 7] = [
         (&["tree.vac", "tree/nothing"], 3, "tree/nothing: the archive does not have"),
-        (&["nowhere.vac"], 2, "nowhere.vac is no score, and can not be opened"),
+        (&["nowhere.vac"], 2, "nowhere.vac is no score, and can not be read as a file"),
         (&["tree/hello"], 2, "tree/hello does not hold a score: found \"hello\""),
         (&["vac:0000000000000000000000000000000000000000"], 1, "no block with score 0000"),
         (&["-c", "-d", "tree.vac"], 2, "cannot be used with"),

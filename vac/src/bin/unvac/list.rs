@@ -6,12 +6,7 @@ use jiff::tz::TimeZone;
 use vac::extractor::{ExtractError, Observer, Visitor};
 use vac::format::FileKind;
 use vac::reader::{Node, Piece};
-
-/// A path for people: what would disturb a terminal is escaped.
-pub(crate) fn shown(path: &[u8]) -> String {
-    let text = String::from_utf8_lossy(path);
-    if text.chars().any(char::is_control) { text.escape_debug().to_string() } else { text.into() }
-}
+use vac::shown::shown;
 
 /// Prints one line a file.
 pub(crate) struct Lister<'a> {

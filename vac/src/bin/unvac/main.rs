@@ -4,7 +4,6 @@ mod arguments;
 mod list;
 mod report;
 mod run;
-mod score;
 
 use std::process::ExitCode;
 

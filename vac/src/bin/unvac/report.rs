@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde_json::{Value, json};
+use serde_json::json;
 use vac::extractor::{ExtractError, Observer, Severity, Summary};
 use vac::reader::Node;
-
-use crate::list::shown;
+use vac::shown::{put_path, shown};
 
 /// Files between two looks at the clock.
 const FILES_PER_TICK: u64 = 64;
@@ -165,27 +164,4 @@ impl Observer for Reporter {
     fn bytes(&self, count: u64) {
         self.bytes.fetch_add(count, Relaxed);
     }
-}
-
-/// The path as text, and if that is not all of it, its bytes as an array beside it.
-fn put_path(value: &mut Value, path: &[u8]) {
-    value["path"] = json!(String::from_utf8_lossy(path));
-    if std::str::from_utf8(path).is_err() {
-        value["path_base64"] = json!(base64(path));
-    }
-}
-
-/// RFC 4648, with padding.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let [a, b, c] = [0, 1, 2].map(|i| u32::from(group.get(i).copied().unwrap_or(0)));
-        let bits = a << 16 | b << 8 | c;
-        for place in 0..4 {
-            let digit = (bits >> (18 - 6 * place)) as usize & 63;
-            text.push(if place <= group.len() { DIGITS[digit].into() } else { '=' });
-        }
-    }
-    text
 }

@@ -15,13 +15,13 @@ use vac::extractor::{
     visit,
 };
 use vac::reader::Archive;
+use vac::score_file;
 use vac::store::{self, Access, OpenOptions};
 use vac::walk::Patterns;
 
 use crate::arguments::Arguments;
 use crate::list::{Lister, Printer};
 use crate::report::Reporter;
-use crate::score;
 
 /// Nothing was restored.
 const FAILED: u8 = 1;
@@ -72,7 +72,7 @@ fn open_and_run(
     stop: &AtomicBool,
 ) -> Result<u8, Failure> {
     let name = arguments.archive.as_deref().unwrap_or_default();
-    let score = score::parse(name).map_err(with_code(USAGE))?;
+    let score = score_file::parse(name).map_err(|error| (error.into(), USAGE))?;
     let (excluded, included) = (patterns(&arguments.exclude)?, patterns(&arguments.include)?);
     let paths = arguments.files.iter().map(|file| file.as_bytes());
     let selection = Selection::new(paths, excluded).only(included);

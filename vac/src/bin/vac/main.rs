@@ -7,7 +7,6 @@ mod memory;
 mod recording;
 mod report;
 mod run;
-mod score_file;
 mod selftest;
 mod snapshot;
 mod streams;

@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vac::archiver::resume_from;
+use vac::score_file;
 use venti_proto::{BlockStore, Score};
-
-use crate::score_file;
 
 /// Where the last archive is remembered.
 #[derive(Debug)]

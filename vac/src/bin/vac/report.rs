@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use vac::archiver::{Change, Counts, Observer, Outcome, Problem, ProblemKind, Progress};
+use vac::shown::{put_path, shown};
 use venti_proto::Score;
 
 /// How often the numbers on a terminal change.
@@ -176,38 +177,6 @@ impl Observer for Reporter {
     }
 }
 
-/// The path as text, and if that is not all of it, its bytes beside it.
-fn put_path(value: &mut Value, path: &[u8]) {
-    match std::str::from_utf8(path) {
-        Ok(text) => value["path"] = json!(text),
-        Err(_) => {
-            value["path"] = json!(String::from_utf8_lossy(path));
-            value["path_base64"] = json!(base64(path));
-        }
-    }
-}
-
-/// RFC 4648, with padding.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let [a, b, c] = [0, 1, 2].map(|i| u32::from(group.get(i).copied().unwrap_or(0)));
-        let bits = a << 16 | b << 8 | c;
-        for place in 0..4 {
-            let digit = (bits >> (18 - 6 * place)) as usize & 63;
-            text.push(if place <= group.len() { DIGITS[digit].into() } else { '=' });
-        }
-    }
-    text
-}
-
-/// A path for people: bytes that would disturb a terminal are escaped.
-fn shown(path: &[u8]) -> String {
-    let text = String::from_utf8_lossy(path);
-    if text.chars().any(char::is_control) { text.escape_debug().to_string() } else { text.into() }
-}
-
 fn numbers(message_type: &str, counts: &Counts, elapsed: Duration) -> Value {
     let mut value = serde_json::to_value(counts).unwrap_or_default();
     value["message_type"] = json!(message_type);
@@ -249,24 +218,4 @@ fn summary_text(counts: &Counts, elapsed: Duration) -> String {
         size(counts.bytes_known),
         elapsed.as_secs_f64(),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_as_in_the_standard() {
-        let expected = ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg=="];
-        let found = ["", "f", "fo", "foo", "foob"].map(|text| base64(text.as_bytes()));
-        assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn paths_do_not_disturb_the_terminal() {
-        assert_eq!(shown(b"a\x1b[2Jb"), "a\\u{1b}[2Jb");
-        let mut value = json!({});
-        put_path(&mut value, b"\xff");
-        assert_eq!(value["path_base64"], "/w==");
-    }
 }

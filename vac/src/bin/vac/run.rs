@@ -13,6 +13,7 @@ use vac::archiver::{
     Progress, Source, StreamSource, Trust, archive,
 };
 use vac::causes::in_words;
+use vac::score_file;
 use vac::store::{Access, OpenOptions, OpenStoreError, OpenedStore};
 use vac::walk::{FileSystems, Moment};
 use venti_proto::{Score, StoreError};
@@ -22,7 +23,7 @@ use crate::memory::Memory;
 use crate::recording::Recording;
 use crate::report::{Reporter, Style};
 use crate::snapshot::{Snapshots, Wanted};
-use crate::{hooks, lists, score_file, snapshot, streams};
+use crate::{hooks, lists, snapshot, streams};
 
 pub(crate) const FAILED: u8 = 1;
 const USAGE: u8 = 2;
@@ -117,7 +118,7 @@ fn prepare_and_archive(
     if let Some(path) = &arguments.archive {
         options.dump = Some(today());
         if path.exists() {
-            let root = score_file::read(path)?;
+            let root = score_file::read(path).map_err(anyhow::Error::from)?;
             options.old = Some(OldArchive { root, trust });
         }
     }
@@ -240,10 +241,10 @@ fn record_and_print(
 /// The score, where it was asked for: on standard output as the last line.
 fn print_score(arguments: &Arguments, outcome: &Outcome) -> Result<(), Failure> {
     if let Some(path) = &arguments.output {
-        return Ok(score_file::write(path, outcome.root)?);
+        return Ok(score_file::write(path, outcome.root).map_err(anyhow::Error::from)?);
     }
     if let Some(path) = &arguments.archive {
-        score_file::write(path, outcome.root)?;
+        score_file::write(path, outcome.root).map_err(anyhow::Error::from)?;
     }
     let mut out = std::io::stdout();
     writeln!(out, "vac:{}", outcome.root)

@@ -5,54 +5,98 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
-use venti_proto::Score;
+use venti_proto::{ParseScoreError, Score};
 
 /// Bytes that are read of a score file at the most.
 const LONGEST: u64 = 4096;
 
-/// Reads a score as it is written on a command line: itself, or a file that holds it.
-pub(crate) fn parse(text: &str) -> anyhow::Result<Score> {
+/// Why there is no score.
+#[derive(Debug, thiserror::Error)]
+pub enum ScoreFileError {
+    /// It begins as a score and is none.
+    #[error("{name} is not a score: expected vac: and 40 hexadecimal digits: {source}")]
+    NotAScore {
+        /// What was given.
+        name: String,
+        /// What is wrong with it.
+        source: ParseScoreError,
+    },
+    /// It is no score, so it should be a file.
+    #[error("{name} is no score, and can not be read as a file: {source}")]
+    Unreadable {
+        /// What was given.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file holds something else.
+    #[error("{name} does not hold a score: found {found:?}, expected vac: and 40 digits")]
+    Content {
+        /// The file.
+        name: String,
+        /// Its first line.
+        found: String,
+    },
+    /// The file can not be written.
+    #[error("can not write {name}: {source}")]
+    Unwritable {
+        /// The file.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Reads a score as it is written on a command line: itself, with or without `vac:`, or a file
+/// that holds it.
+///
+/// # Errors
+/// Any [`ScoreFileError`] but `Unwritable`.
+pub fn parse(text: &str) -> Result<Score, ScoreFileError> {
     let digits = text.strip_prefix("vac:").unwrap_or(text);
-    if digits.len() == 2 * Score::SIZE
-        && let Ok(score) = digits.parse()
-    {
-        return Ok(score);
+    match digits.parse() {
+        Ok(score) => Ok(score),
+        Err(source) if text.starts_with("vac:") => {
+            Err(ScoreFileError::NotAScore { name: text.to_owned(), source })
+        }
+        Err(_) => read(Path::new(text)),
     }
-    if text.starts_with("vac:") {
-        return text.parse().with_context(|| format!("{text} is not a score"));
-    }
-    read(Path::new(text))
 }
 
 /// Reads the score from a file.
-pub(crate) fn read(path: &Path) -> anyhow::Result<Score> {
-    let shown = path.display();
+///
+/// # Errors
+/// [`ScoreFileError::Unreadable`], [`ScoreFileError::Content`].
+pub fn read(path: &Path) -> Result<Score, ScoreFileError> {
+    let name = || path.display().to_string();
     let mut content = Vec::new();
-    let file = File::open(path).with_context(|| format!("can not open {shown}"))?;
-    io::Read::read_to_end(&mut io::Read::take(file, LONGEST), &mut content)
-        .with_context(|| format!("can not read {shown}"))?;
+    File::open(path)
+        .and_then(|file| io::Read::read_to_end(&mut io::Read::take(file, LONGEST), &mut content))
+        .map_err(|source| ScoreFileError::Unreadable { name: name(), source })?;
     let text = String::from_utf8_lossy(&content);
     let line = text.lines().next().unwrap_or_default().trim();
-    if !line.starts_with("vac:") {
-        bail!("{shown} does not hold a score: found {line:?}, expected vac: and 40 digits");
-    }
-    line.parse().with_context(|| format!("{shown} does not hold a score"))
+    let score = line.strip_prefix("vac:").and_then(|digits| digits.parse().ok());
+    score.ok_or_else(|| ScoreFileError::Content { name: name(), found: line.to_owned() })
 }
 
 /// Writes the score so that at any moment the file holds either the old score or the new one: by
 /// a temporary file, synced and renamed, in a directory that is synced, too. A symbolic link is
 /// followed; permissions and owner stay, as far as that is allowed.
-pub(crate) fn write(path: &Path, score: Score) -> anyhow::Result<()> {
+///
+/// # Errors
+/// [`ScoreFileError::Unwritable`].
+pub fn write(path: &Path, score: Score) -> Result<(), ScoreFileError> {
     let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let special = std::fs::metadata(&target).is_ok_and(|found| !found.is_file());
     let line = format!("vac:{score}\n");
-    if special {
+    let written = if special {
         // A pipe or a terminal can only be written to.
-        return std::fs::write(&target, line)
-            .with_context(|| format!("can not write {}", target.display()));
-    }
-    replace(&target, line.as_bytes()).with_context(|| format!("can not write {}", target.display()))
+        std::fs::write(&target, line)
+    } else {
+        replace(&target, line.as_bytes())
+    };
+    let name = || target.display().to_string();
+    written.map_err(|source| ScoreFileError::Unwritable { name: name(), source })
 }
 
 fn replace(target: &Path, content: &[u8]) -> io::Result<()> {
