@@ -6,6 +6,7 @@
 
 pub mod archiver;
 pub mod causes;
+pub mod estimate;
 pub mod extractor;
 pub mod format;
 pub mod reader;

@@ -2,7 +2,6 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::Ordering::Relaxed;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
@@ -31,7 +30,7 @@ pub(super) fn is_unchanged(session: &Session<'_>, task: &Task<'_>) -> bool {
     };
     let same = same.unwrap_or(false);
     if same {
-        session.counts.unchanged.fetch_add(1, Relaxed);
+        session.found_unchanged(&task.node);
     }
     same
 }

@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::Ordering::Relaxed;
 
 use rustix::fs::{AtFlags, linkat, statat};
 use rustix::io::Errno;
@@ -106,7 +105,7 @@ fn link(
     let parent = task.directory.as_fd();
     // To rename one name of a file to another of its names does nothing, and leaves both.
     if !task.directory.fresh && is_same_file(above.as_fd(), &first_name, parent, &name) {
-        session.counts.unchanged.fetch_add(1, Relaxed);
+        session.found_unchanged(&task.node);
         return Ok(());
     }
     let mut construction = Construction::new(parent, &name, task.directory.fresh)?;

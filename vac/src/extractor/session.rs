@@ -13,6 +13,9 @@ pub trait Observer: Send + Sync {
     /// A file or directory is about to be made, or would be.
     fn entry(&self, _path: &[u8], _node: &Node) {}
 
+    /// A file that is there already does not differ.
+    fn unchanged(&self, _node: &Node) {}
+
     /// What is there is removed, or would be, for the archive does not have it.
     fn removed(&self, _path: &[u8]) {}
 
@@ -116,6 +119,12 @@ impl Session<'_> {
             _ => &self.counts.files,
         };
         counter.fetch_add(1, Relaxed);
+    }
+
+    /// Counts what was there already.
+    pub(super) fn found_unchanged(&self, node: &Node) {
+        self.counts.unchanged.fetch_add(1, Relaxed);
+        self.observer.unchanged(node);
     }
 
     pub(super) fn wrote(&self, bytes: u64) {

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod list;
+mod progress;
 mod report;
 mod run;
 

@@ -2,57 +2,51 @@
 
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use vac::extractor::{ExtractError, Observer, Severity, Summary};
 use vac::reader::Node;
 use vac::shown::{put_path, shown};
 
-/// Files between two looks at the clock.
-const FILES_PER_TICK: u64 = 64;
+use crate::progress::{Progress, Style};
 
 /// Hears what happens and writes it down.
 pub(crate) struct Reporter {
     json: bool,
     verbose: bool,
-    bar: ProgressBar,
-    start: Instant,
-    files: AtomicU64,
-    bytes: AtomicU64,
+    progress: Progress,
     incomplete: AtomicU64,
     refused: AtomicU64,
 }
 
 impl Reporter {
     pub(crate) fn new(json: bool, verbose: bool, no_progress: bool) -> Reporter {
-        let shows = std::io::stderr().is_terminal() && !json && !no_progress;
-        let target =
-            if shows { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(None, target);
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
-            bar.set_style(style);
-        }
+        let style = match (json, no_progress || !std::io::stderr().is_terminal()) {
+            (true, _) => Style::Json,
+            (false, true) => Style::Hidden,
+            (false, false) => Style::Line,
+        };
         Reporter {
             json,
             verbose,
-            bar,
-            start: Instant::now(),
-            files: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
+            progress: Progress::new(style),
             incomplete: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         }
     }
 
+    /// How far the restore is.
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
     /// Writes a line, above the progress if that is shown.
     fn line(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
+        self.progress.bar.suspend(|| eprintln!("{text}"));
     }
 
     pub(crate) fn error(&self, text: &str, code: u8) {
-        self.bar.finish_and_clear();
+        self.progress.bar.finish_and_clear();
         if self.json {
             let value = json!({"message_type": "exit_error", "code": code, "message": text});
             self.line(&value.to_string());
@@ -63,8 +57,8 @@ impl Reporter {
 
     /// The end: what was done, and what not.
     pub(crate) fn summary(&self, summary: &Summary, statistics: bool) {
-        self.bar.finish_and_clear();
-        let seconds = self.start.elapsed().as_secs_f64();
+        self.progress.bar.finish_and_clear();
+        let seconds = self.progress.elapsed().as_secs_f64();
         if self.json {
             let mut value = serde_json::to_value(summary).unwrap_or_default();
             value["message_type"] = json!("summary");
@@ -118,20 +112,15 @@ impl Reporter {
 
 impl Observer for Reporter {
     fn entry(&self, path: &[u8], node: &Node) {
-        let files = self.files.fetch_add(1, Relaxed);
         if self.verbose {
             let slash: &[u8] = if node.is_directory() { b"/" } else { b"" };
             self.action("restore", &[path, slash].concat());
         }
-        if files.is_multiple_of(FILES_PER_TICK) && !self.bar.is_hidden() {
-            let megabytes = self.bytes.load(Relaxed) as f64 / 1e6;
-            let rate = megabytes / self.start.elapsed().as_secs_f64().max(0.001);
-            self.bar.set_message(format!(
-                "{files} files, {megabytes:.0} MB, {rate:.0} MB/s  {}",
-                shown(path)
-            ));
-            self.bar.tick();
-        }
+        self.progress.begin(path);
+    }
+
+    fn unchanged(&self, node: &Node) {
+        self.progress.found_unchanged(node.size());
     }
 
     fn removed(&self, path: &[u8]) {
@@ -162,6 +151,6 @@ impl Observer for Reporter {
     }
 
     fn bytes(&self, count: u64) {
-        self.bytes.fetch_add(count, Relaxed);
+        self.progress.wrote(count);
     }
 }

@@ -10,6 +10,7 @@ use anyhow::Context;
 use jiff::tz::TimeZone;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use vac::causes::in_words;
+use vac::estimate::Amount;
 use vac::extractor::{
     Difference, ExtractError, ExtractOptions, Observer, Selection, TarWriter, restore, verify,
     visit,
@@ -18,6 +19,8 @@ use vac::reader::Archive;
 use vac::score_file;
 use vac::store::{self, Access, OpenOptions};
 use vac::walk::Patterns;
+use venti_proto::Score;
+use venti_proto::roots::{RootLog, RootQuery};
 
 use crate::arguments::Arguments;
 use crate::list::{Lister, Printer};
@@ -85,10 +88,25 @@ fn open_and_run(
     let archive = Archive::open(Arc::clone(&opened.blocks), score)
         .with_context(|| format!("can not open the archive {name}"))
         .map_err(with_code(FAILED))?;
+    if reporter.progress().is_shown() && selection.is_everything() {
+        expect_all(&*opened.roots, score, reporter);
+    }
     let done = run_on(arguments, reporter, stop, &archive, &selection);
     drop(archive);
     opened.close().map_err(|error| (error.into(), FAILED))?;
     done
+}
+
+/// Finds out how much is to be restored, if the archive is one that was recorded.
+fn expect_all(roots: &dyn RootLog, score: Score, reporter: &Reporter) {
+    // Only the time that is left is not shown without it.
+    let _ = roots.each(&RootQuery::default(), &mut |record| {
+        if record.root.score != score {
+            return true;
+        }
+        reporter.progress().expect(Amount { files: record.root.files, bytes: record.root.bytes });
+        false
+    });
 }
 
 /// An error of the directory that was named, and its exit code.

@@ -2,11 +2,8 @@
 //!
 //! A server without such a log gets a plain archive, as of old.
 
-use std::sync::Arc;
-
 use anyhow::Context;
 use vac::archiver::Outcome;
-use vac::reader::Archive;
 use vac::store::OpenedStore;
 use venti_proto::Score;
 use venti_proto::roots::{ArchiveName, Completeness, HostName, NewRoot, RootLogError, RootQuery};
@@ -40,19 +37,17 @@ impl Recording {
     }
 
     /// The newest archive of the same files; nothing if the server does not say.
-    pub(crate) fn last(&self, store: &OpenedStore) -> Option<Score> {
+    pub(crate) fn last(&self, store: &OpenedStore) -> Option<NewRoot> {
         if !self.wanted {
             return None;
         }
-        let last = self.find(store, |archive| *archive == self.archive).ok().flatten()?;
-        // It only saves time: an archive that was lost is none to compare with.
-        Archive::open(Arc::clone(&store.blocks), last).ok().map(|_| last)
+        self.find(store, |archive| *archive == self.archive).ok().flatten()
     }
 
     /// The newest archive of this host.
     pub(crate) fn newest_of_host(&self, store: &OpenedStore) -> Result<Score, Failure> {
         let found = self.find(store, |_| true).context("can not find the latest archive")?;
-        found.ok_or_else(|| Failure {
+        found.map(|root| root.score).ok_or_else(|| Failure {
             code: FAILED,
             error: anyhow::anyhow!("no archive of {} is recorded", self.host),
         })
@@ -62,12 +57,12 @@ impl Recording {
         &self,
         store: &OpenedStore,
         fits: impl Fn(&ArchiveName) -> bool,
-    ) -> Result<Option<Score>, RootLogError> {
+    ) -> Result<Option<NewRoot>, RootLogError> {
         let query = RootQuery { host: Some(self.host.clone()), ..RootQuery::default() };
         let mut found = None;
         store.roots.each(&query, &mut |record| {
             if fits(&record.root.archive) {
-                found = Some(record.root.score);
+                found = Some(record.root);
             }
             found.is_none()
         })?;

@@ -5,10 +5,11 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{BinaryBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use vac::archiver::{Change, Counts, Observer, Outcome, Problem, ProblemKind, Progress};
+use vac::estimate::{Amount, clock};
 use vac::shown::{put_path, shown};
 use venti_proto::Score;
 
@@ -37,6 +38,8 @@ pub(crate) struct Reporter {
     /// Losses, to be listed again below everything else.
     losses: Mutex<Vec<String>>,
     start: Instant,
+    /// What the last archive of the same files had: about as much as this one.
+    expected: Mutex<Option<Amount>>,
 }
 
 impl Reporter {
@@ -48,7 +51,13 @@ impl Reporter {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
             bar.set_style(style);
         }
-        Reporter { style, bar, losses: Mutex::new(Vec::new()), start: Instant::now() }
+        let (losses, start, expected) = (Mutex::default(), Instant::now(), Mutex::default());
+        Reporter { style, bar, losses, start, expected }
+    }
+
+    /// Says how much there is probably to be done.
+    pub(crate) fn expect(&self, all: Amount) {
+        *self.expected.lock() = Some(all);
     }
 
     /// Writes a line of text, above the progress if that is shown.
@@ -96,14 +105,21 @@ impl Reporter {
             if !shows {
                 continue;
             }
-            let counts = progress.counters.counts();
-            let current = String::from_utf8_lossy(&progress.current()).into_owned();
+            let (counts, elapsed) = (progress.counters.counts(), self.start.elapsed());
+            let all = *self.expected.lock();
+            let left = all.and_then(|all| done_of(&counts).time_left(&all, elapsed));
             if self.style.json {
-                let mut value = numbers("status", &counts, self.start.elapsed());
-                value["current"] = json!(current);
+                let mut value = numbers("status", &counts, elapsed);
+                value["current"] = json!(String::from_utf8_lossy(&progress.current()));
+                if let Some(all) = all {
+                    value["files_expected"] = json!(all.files);
+                    value["bytes_expected"] = json!(all.bytes);
+                    value["seconds_left"] = json!(left.map(|left| left.as_secs()));
+                }
                 Reporter::json_line(&value);
             } else {
-                self.bar.set_message(progress_text(&counts, self.start.elapsed(), &current));
+                let current = shown(&progress.current());
+                self.bar.set_message(progress_text(&counts, elapsed, left, &current));
                 self.bar.tick();
             }
         }
@@ -184,22 +200,41 @@ fn numbers(message_type: &str, counts: &Counts, elapsed: Duration) -> Value {
     value
 }
 
-fn progress_text(counts: &Counts, elapsed: Duration, current: &str) -> String {
-    let bytes = counts.bytes_read + counts.bytes_unchanged;
+/// What was done, in the numbers that are recorded of an archive.
+fn done_of(counts: &Counts) -> Amount {
+    Amount {
+        files: counts.files() + counts.directories,
+        bytes: counts.bytes_read + counts.bytes_unchanged,
+    }
+}
+
+fn progress_text(
+    counts: &Counts,
+    elapsed: Duration,
+    left: Option<Duration>,
+    current: &str,
+) -> String {
     let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
     let rate = counts.bytes_read.saturating_mul(1000) / milliseconds;
-    let failed =
-        if counts.failed > 0 { format!(", {} failed", counts.failed) } else { String::new() };
-    format!(
-        "{} files, {}, {}/s{failed}  {current}",
+    let mut text = format!(
+        "{} files, {}, {}/s",
         counts.files(),
-        indicatif::BinaryBytes(bytes),
-        indicatif::BinaryBytes(rate),
-    )
+        BinaryBytes(done_of(counts).bytes),
+        BinaryBytes(rate),
+    );
+    for (count, what) in [(counts.left_out, "left out"), (counts.failed, "failed")] {
+        if count > 0 {
+            text.push_str(&format!(", {count} {what}"));
+        }
+    }
+    if let Some(left) = left {
+        text.push_str(&format!(", {} left", clock(left)));
+    }
+    format!("{text}  {current}")
 }
 
 fn summary_text(counts: &Counts, elapsed: Duration) -> String {
-    let size = indicatif::BinaryBytes;
+    let size = BinaryBytes;
     format!(
         "vac: {} files new, {} changed, {} unchanged, {} failed, {} torn; \
          {} directories; {} left out\n\
@@ -218,4 +253,21 @@ fn summary_text(counts: &Counts, elapsed: Duration) -> String {
         size(counts.bytes_known),
         elapsed.as_secs_f64(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_skipped_and_what_is_left_is_shown_if_there_is_any() {
+        let counts = Counts { files_new: 3, bytes_read: 2048, ..Counts::default() };
+        let text = progress_text(&counts, Duration::from_secs(2), None, "/home");
+        assert_eq!(text, "3 files, 2.00 KiB, 1.00 KiB/s  /home");
+        let counts = Counts { failed: 1, left_out: 2, ..counts };
+        let left = Some(Duration::from_secs(61));
+        let text = progress_text(&counts, Duration::from_secs(2), left, "/home");
+        let expected = "3 files, 2.00 KiB, 1.00 KiB/s, 2 left out, 1 failed, 1:01 left  /home";
+        assert_eq!(text, expected);
+    }
 }

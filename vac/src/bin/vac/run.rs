@@ -13,6 +13,8 @@ use vac::archiver::{
     Progress, Source, StreamSource, Trust, archive,
 };
 use vac::causes::in_words;
+use vac::estimate::Amount;
+use vac::reader::Archive;
 use vac::score_file;
 use vac::store::{Access, OpenOptions, OpenStoreError, OpenedStore};
 use vac::walk::{FileSystems, Moment};
@@ -106,24 +108,16 @@ fn prepare_and_archive(
         options.exclusions.directories.extend(snapshots.twins(directory));
     }
     options.probe = !arguments.no_probe && store.directory().is_none();
-    let trust = if arguments.quick { Trust::Attributes } else { Trust::Nothing };
     let recording = Recording::new(arguments)?;
-    if let Some(old) = &arguments.diff {
-        let root = match old.as_str() {
-            "latest" => recording.newest_of_host(&store)?,
-            old => score_file::parse(old).map_err(usage)?,
-        };
-        options.old = Some(OldArchive { root, trust });
-    }
-    if let Some(path) = &arguments.archive {
-        options.dump = Some(today());
-        if path.exists() {
-            let root = score_file::read(path).map_err(anyhow::Error::from)?;
-            options.old = Some(OldArchive { root, trust });
-        }
-    }
+    take_named_archive(arguments, &mut options, &store, &recording)?;
     let memory = memory_of(arguments, options.block_size).map(Arc::new);
-    let recorded = || recording.last(&store);
+    let last = recording.last(&store);
+    if let Some(last) = &last {
+        reporter.expect(Amount { files: last.files, bytes: last.bytes });
+    }
+    // It only saves time: an archive that was lost is none to compare with.
+    let is_there = |score: &Score| Archive::open(Arc::clone(&store.blocks), *score).is_ok();
+    let recorded = || last.map(|last| last.score).filter(is_there);
     let hint = match &memory {
         Some(memory) => memory.hint(&store.blocks, options.block_size, recorded),
         None if arguments.no_cache || options.old.is_some() => None,
@@ -153,6 +147,31 @@ fn prepare_and_archive(
     reporter.summary(&outcome);
     store.close().context("closing the store")?;
     Ok(outcome)
+}
+
+/// Compares with the archive that `-d` or `-a` names.
+fn take_named_archive(
+    arguments: &Arguments,
+    options: &mut Options,
+    store: &OpenedStore,
+    recording: &Recording,
+) -> Result<(), Failure> {
+    let trust = if arguments.quick { Trust::Attributes } else { Trust::Nothing };
+    if let Some(old) = &arguments.diff {
+        let root = match old.as_str() {
+            "latest" => recording.newest_of_host(store)?,
+            old => score_file::parse(old).map_err(usage)?,
+        };
+        options.old = Some(OldArchive { root, trust });
+    }
+    if let Some(path) = &arguments.archive {
+        options.dump = Some(today());
+        if path.exists() {
+            let root = score_file::read(path).map_err(anyhow::Error::from)?;
+            options.old = Some(OldArchive { root, trust });
+        }
+    }
+    Ok(())
 }
 
 /// Where the last archive of the same files is remembered, if that is of any use.
