@@ -130,12 +130,22 @@ mod tests {
     #[test]
     fn everything_that_can_be_made_here_comes_back() {
         let place = tempfile::tempdir().unwrap();
-        let rows = run(place.path()).unwrap();
+        let rows = run(place.path(), None).unwrap();
         assert!(rows.len() > 25);
         let bad: Vec<_> = rows.iter().filter(|row| !row.is_good()).collect();
         assert!(bad.is_empty(), "{bad:#?}");
         let made = rows.iter().filter(|row| row.impossible.is_none()).count();
         assert!(made >= 15, "{rows:#?}");
         assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0, "nothing is left behind");
+    }
+
+    #[test]
+    fn what_another_program_loses_is_shown() {
+        let place = tempfile::tempdir().unwrap();
+        let copy = "cat \"$TREE/file\" > \"$RESTORED/file\"; exit 9";
+        let rows = run(place.path(), Some(copy.as_ref())).unwrap();
+        let row = |subject| rows.iter().find(|row| row.subject == subject).unwrap();
+        assert_eq!(row("file").not_restored.as_deref(), Some("other time"));
+        assert_eq!(row("symbolic link").not_restored.as_deref(), Some("it is not there"));
     }
 }

@@ -229,6 +229,11 @@ pub(crate) enum Task {
     Selftest {
         /// Where to make the files; they are removed in the end
         directory: PathBuf,
+
+        /// Let COMMAND copy $TREE to $RESTORED instead, by whatever program, and show what that
+        /// one brings back
+        #[arg(long, value_name = "COMMAND")]
+        through: Option<OsString>,
     },
 }
 

@@ -24,8 +24,8 @@ fn main() -> ExitCode {
         let written = generate(what, Arguments::command(), "1", &mut std::io::stdout());
         return ExitCode::from(u8::from(written.is_err()));
     }
-    if let Some(arguments::Task::Selftest { directory }) = &arguments.task {
-        return ExitCode::from(selftest::selftest(directory));
+    if let Some(arguments::Task::Selftest { directory, through }) = &arguments.task {
+        return ExitCode::from(selftest::selftest(directory, through.as_deref()));
     }
     if let Some(container) = &arguments.keep_snapshot {
         return ExitCode::from(snapshot::keeper::keep(container));
