@@ -17,7 +17,7 @@ use crate::walk::{Attributes, Identity};
 
 /// Bytes that an embedded store may keep in memory: enough for a run that goes through the log
 /// in order, as archiving and restoring do, and little beside what a tree of millions takes.
-const MEMORY: u64 = 64 << 20;
+const MEMORY: u64 = 40 << 20;
 
 /// What the store is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -33,7 +33,7 @@ use super::run::Shared;
 use super::select::Selection;
 
 /// Names that are ready and not taken, at the most. A directory of more names is left to the walk.
-const NAMES_AHEAD: usize = 16 * 1024;
+const NAMES_AHEAD: usize = 8 * 1024;
 /// Open directories that are ready and not taken, at the most.
 const DIRECTORIES_AHEAD: usize = 512;
 /// The share of this process's descriptors that may be used for that.

@@ -15,7 +15,7 @@ use crate::walk::{
 };
 
 /// Names of a directory that are looked up together.
-pub(in super::super) const NAMES_AT_ONCE: usize = 512;
+pub(in super::super) const NAMES_AT_ONCE: usize = 128;
 
 /// What looking a name up came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,8 +150,10 @@ impl Run {
             }
             listing.directory.attributes_of(name).map_or_else(Looked::Failed, Looked::Found)
         };
-        let names = (first..).map_while(|position| listing.names.get(position));
-        let looked = names.take(NAMES_AT_ONCE).map(&mut look).collect();
+        let end = listing.names.len().min(first.saturating_add(NAMES_AT_ONCE));
+        let mut looked = Vec::with_capacity(end.saturating_sub(first));
+        let names = (first..end).filter_map(|position| listing.names.get(position));
+        looked.extend(names.map(&mut look));
         Run { listing: Arc::clone(listing), first, looked }
     }
 
