@@ -315,6 +315,10 @@ impl<'a> Scanner<'a> {
             }
         }
         match parent.attributes_of(name) {
+            Ok(attributes) if !self.selection.keeps_kind(&self.path, below, attributes.kind) => {
+                self.left_out(ProblemKind::Excluded);
+                Ok(())
+            }
             Ok(attributes) if attributes.kind == FileKind::Directory => {
                 self.meet_directory(parent, name, attributes, |_| None)
             }

@@ -58,6 +58,14 @@ impl<'a> Selection<'a> {
         }
     }
 
+    /// The same once it is known what has the name.
+    pub(super) fn keeps_kind(&self, path: &[u8], below: usize, kind: FileKind) -> bool {
+        let patterns = &self.exclusions.patterns;
+        kind != FileKind::Directory
+            || patterns.is_empty()
+            || patterns.keeps_directory(path, &path[below..])
+    }
+
     pub(super) fn keeps_size(&self, attributes: &Attributes) -> bool {
         attributes.kind != FileKind::Regular
             || self.exclusions.larger_than.is_none_or(|limit| attributes.size <= limit)

@@ -54,26 +54,27 @@ impl Selection {
     /// Whether the file at this path below the archive's root is kept.
     #[must_use]
     pub fn keeps(&self, path: &[u8], is_directory: bool) -> bool {
-        let excluded = !self.excluded.is_empty() && !self.excluded.keeps(path, path);
-        !excluded && (is_directory || self.is_included(path))
+        let excluded = !self.excluded.is_empty() && is_matched(&self.excluded, path, is_directory);
+        !excluded && (is_directory || self.is_included(path, is_directory))
     }
 
     /// Whether the directory at this path is kept only if something below it is.
     #[must_use]
     pub fn is_on_the_way(&self, path: &[u8]) -> bool {
-        !self.is_included(path)
+        !self.is_included(path, true)
     }
 
     /// Whether the file at this path is selected itself, whatever is below it.
     pub(super) fn chooses(&self, path: &[u8], is_directory: bool) -> bool {
-        self.keeps(path, is_directory) && !self.is_on_the_way(path)
+        self.keeps(path, is_directory) && self.is_included(path, is_directory)
     }
 
     /// Whether the file at this path, or one above it, is among those to be kept.
-    fn is_included(&self, path: &[u8]) -> bool {
+    fn is_included(&self, path: &[u8], is_directory: bool) -> bool {
         let mut above = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-        let matches = |end: usize| !self.included.keeps(&path[..end], &path[..end]);
-        self.included.is_empty() || matches(path.len()) || above.any(|(end, _)| matches(end))
+        self.included.is_empty()
+            || is_matched(&self.included, path, is_directory)
+            || above.any(|(end, _)| is_matched(&self.included, &path[..end], true))
     }
 
     /// Whether nothing at all is left out.
@@ -87,6 +88,10 @@ impl Selection {
     pub fn has_patterns(&self) -> bool {
         !self.excluded.is_empty() || !self.included.is_empty()
     }
+}
+
+fn is_matched(patterns: &Patterns, path: &[u8], is_directory: bool) -> bool {
+    !patterns.keeps(path, path) || (is_directory && !patterns.keeps_directory(path, path))
 }
 
 impl Wanted {
@@ -111,7 +116,7 @@ mod tests {
     fn patterns_keep_what_is_below_what_they_match() {
         let patterns = |glob: &str| {
             let mut patterns = Patterns::default();
-            patterns.exclude_glob(glob).unwrap();
+            patterns.exclude_glob(glob.as_ref()).unwrap();
             patterns
         };
         let selection = Selection::new([], patterns("*.o")).only(patterns("src"));

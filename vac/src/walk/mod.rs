@@ -9,6 +9,7 @@ mod attributes;
 mod directory;
 mod extended;
 mod file_systems;
+mod globs;
 mod holes;
 mod names;
 mod patterns;

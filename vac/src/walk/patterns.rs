@@ -3,7 +3,8 @@
 //! The original's patterns (`-e`, `-x`) match the whole path as it is walked from the argument:
 //! `*` any characters but `/`, `?` one of them, neither a dot at the start of a component; `...`
 //! any characters at all; `[a-z]` one of a class, `[~a-z]` one outside. The earliest pattern that
-//! matches decides, and may say `include`. Globs (`--exclude`) are tried after them.
+//! matches decides, and may say `include`. Globs (`--exclude`, see [`super::globs`]) are tried after
+//! them.
 //!
 //! Matching walks all positions of the pattern at once, so that no pattern takes more time than
 //! its length times that of the path.
@@ -12,7 +13,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use super::globs::{Glob, Globs, as_text};
 
 /// One step of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +42,14 @@ struct Rule {
 #[derive(Clone, Debug, Default)]
 pub struct Patterns {
     rules: Vec<Rule>,
-    globs: Vec<globset::Glob>,
-    compiled: GlobSet,
+    globs: Globs,
+    /// Those of them that may also be meant from the root directory on.
+    absolute: Globs,
+    /// Globs that only match directories.
+    directories: Globs,
+    absolute_directories: Globs,
+    /// Where the program runs.
+    present: Vec<u8>,
 }
 
 /// What is wrong with a pattern.
@@ -64,10 +71,12 @@ pub enum PatternError {
         /// The line.
         found: String,
     },
-    /// A glob that does not parse.
-    #[error("{detail}")]
+    /// A glob that does not parse, or that can match nothing.
+    #[error("the glob {glob:?} {detail}")]
     Glob {
-        /// What the parser says, with the glob.
+        /// The glob as given.
+        glob: String,
+        /// What is wrong with it.
         detail: String,
     },
 }
@@ -108,46 +117,68 @@ impl Patterns {
         Ok(())
     }
 
-    /// Adds a glob that leaves out what it matches (`--exclude`). Without a `/` it is tried on
-    /// the last component at any depth; with one, on the path below the archived directory.
+    /// Adds a glob that leaves out what it matches (`--exclude`), as rsync and git have them.
     ///
     /// # Errors
     /// [`PatternError::Glob`].
-    pub fn exclude_glob(&mut self, glob: &str) -> Result<(), PatternError> {
-        let as_error = |e: globset::Error| PatternError::Glob { detail: e.to_string() };
-        let anchored = match glob.trim_end_matches('/').strip_prefix('/') {
-            Some(rest) => rest.to_owned(),
-            None if glob.trim_end_matches('/').contains('/') => format!("**/{glob}"),
-            None => format!("**/{}", glob.trim_end_matches('/')),
+    pub fn exclude_glob(&mut self, glob: &OsStr) -> Result<(), PatternError> {
+        let glob = Glob::parse(&as_text(glob.as_bytes()))?;
+        let (anywhere, absolute) = if glob.only_directories {
+            (&mut self.directories, &mut self.absolute_directories)
+        } else {
+            (&mut self.globs, &mut self.absolute)
         };
-        let built =
-            GlobBuilder::new(&anchored).literal_separator(true).build().map_err(as_error)?;
-        self.globs.push(built);
-        let mut set = GlobSetBuilder::new();
-        for glob in &self.globs {
-            set.add(glob.clone());
+        if glob.is_anchored {
+            absolute.add(&glob.regex)?;
         }
-        self.compiled = set.build().map_err(as_error)?;
-        Ok(())
+        anywhere.add(&glob.regex)
+    }
+
+    /// Says where paths that do not start with a slash start, for globs that do.
+    pub fn set_present_directory(&mut self, path: &Path) {
+        self.present = path.as_os_str().as_bytes().to_vec();
     }
 
     /// Whether nothing is left out by name: then no path needs to be put together.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rules.is_empty() && self.globs.is_empty()
+        self.rules.is_empty() && self.globs.is_empty() && self.directories.is_empty()
     }
 
-    /// Whether the file is kept. `path` is the path from the argument on, as the user gave it;
-    /// `below` is the part of it below the archived directory.
+    /// Whether the file is kept, whatever it is. `path` is the path from the argument on, as the
+    /// user gave it; `below` is the part of it below the archived directory.
     #[must_use]
     pub fn keeps(&self, path: &[u8], below: &[u8]) -> bool {
         match self.rules.iter().find(|rule| matches(&rule.tokens, path)) {
             Some(rule) => rule.include,
-            None => {
-                self.globs.is_empty()
-                    || !self.compiled.is_match(Path::new(OsStr::from_bytes(below)))
+            None => !self.matches(&self.globs, &self.absolute, path, below),
+        }
+    }
+
+    /// Whether the directory is kept, if [`Patterns::keeps`] says that anything of this name is.
+    #[must_use]
+    pub fn keeps_directory(&self, path: &[u8], below: &[u8]) -> bool {
+        self.directories.is_empty()
+            || self.rules.iter().any(|rule| matches(&rule.tokens, path))
+            || !self.matches(&self.directories, &self.absolute_directories, path, below)
+    }
+
+    fn matches(&self, globs: &Globs, absolute: &Globs, path: &[u8], below: &[u8]) -> bool {
+        globs.match_path(below) || (!absolute.is_empty() && absolute.match_path(&self.rooted(path)))
+    }
+
+    /// The path from the root directory on, without the slash at the start.
+    fn rooted(&self, path: &[u8]) -> Vec<u8> {
+        let start = if path.starts_with(b"/") { &b""[..] } else { &self.present };
+        let mut names: Vec<&[u8]> = Vec::new();
+        for name in start.split(|b| *b == b'/').chain(path.split(|b| *b == b'/')) {
+            match name {
+                b"" | b"." => {}
+                b".." => drop(names.pop()),
+                name => names.push(name),
             }
         }
+        names.join(&b'/')
     }
 }
 
@@ -294,17 +325,52 @@ mod tests {
         assert!(patterns.keeps(b"usr/other", b"other"));
     }
 
+    fn excluding(globs: &[&[u8]]) -> Patterns {
+        let mut patterns = Patterns::default();
+        globs.iter().for_each(|glob| patterns.exclude_glob(OsStr::from_bytes(glob)).unwrap());
+        patterns
+    }
+
     #[test]
     fn globs_match_names_or_paths() {
-        let mut patterns = Patterns::default();
-        for glob in ["*.tmp", "/cache", "build/out"] {
-            patterns.exclude_glob(glob).unwrap();
-        }
+        let patterns = excluding(&[b"*.tmp", b"/cache", b"build/out", b"./top"]);
         assert!(!patterns.keeps(b"home/a/b.tmp", b"a/b.tmp"));
         assert!(!patterns.keeps(b"home/.b.tmp", b".b.tmp"));
         assert!(!patterns.keeps(b"home/cache", b"cache"));
         assert!(patterns.keeps(b"home/a/cache", b"a/cache"));
         assert!(!patterns.keeps(b"home/a/build/out", b"a/build/out"));
+        assert!(!patterns.keeps(b"home/top", b"top"));
+        assert!(patterns.keeps(b"home/a/top", b"a/top"));
+    }
+
+    #[test]
+    fn a_slash_at_the_end_means_directories() {
+        let patterns = excluding(&[b"out/", b"/a/b/"]);
+        for path in [&b"x/out"[..], b"a/b"] {
+            assert!(patterns.keeps(path, path));
+            assert!(!patterns.keeps_directory(path, path));
+        }
+        assert!(patterns.keeps_directory(b"x/a/b", b"x/a/b"));
+    }
+
+    #[test]
+    fn a_slash_at_the_start_also_means_the_root() {
+        let mut patterns = excluding(&[b"/srv/home/cache", b"/srv/home/logs/"]);
+        patterns.set_present_directory(Path::new("/srv"));
+        assert!(!patterns.keeps(b"/srv/home/cache", b"cache"));
+        assert!(!patterns.keeps(b"home/cache", b"cache"));
+        assert!(!patterns.keeps(b"./x/../home/cache", b"cache"));
+        assert!(patterns.keeps(b"other/cache", b"cache"));
+        assert!(!patterns.keeps_directory(b"home/logs", b"logs"));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_match() {
+        let patterns = excluding(&[b"bad\xff*", b"x?y"]);
+        assert!(!patterns.keeps(b"bad\xff\xfe", b"bad\xff\xfe"));
+        assert!(patterns.keeps(b"bad\xfe", b"bad\xfe"));
+        assert!(!patterns.keeps(b"x\xffy", b"x\xffy"));
+        assert!(!patterns.keeps("x\u{e9}y".as_bytes(), "x\u{e9}y".as_bytes()));
     }
 
     #[test]
@@ -318,6 +384,8 @@ mod tests {
         for bad in ["a[b", "a[]", "a[x/y]"] {
             assert!(patterns.exclude(OsStr::new(bad)).is_err(), "{bad}");
         }
-        assert!(patterns.exclude_glob("a{b").is_err());
+        for bad in ["a{b", "a[b", "", "/", "//", "./", ".//", "[z-a]", "a\\"] {
+            assert!(patterns.exclude_glob(OsStr::new(bad)).is_err(), "{bad}");
+        }
     }
 }

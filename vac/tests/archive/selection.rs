@@ -12,8 +12,8 @@ fn patterns_leave_out_names_and_what_is_below() {
         bench.write(path, path);
     }
     let patterns = &mut bench.options.exclusions.patterns;
-    patterns.exclude_glob("*.o").unwrap();
-    patterns.exclude_glob("/cache").unwrap();
+    patterns.exclude_glob("*.o".as_ref()).unwrap();
+    patterns.exclude_glob("/cache".as_ref()).unwrap();
     let (outcome, problems) = bench.try_archive();
     let outcome = outcome.unwrap();
     assert!(!outcome.incomplete);

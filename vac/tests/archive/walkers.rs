@@ -38,8 +38,8 @@ fn nasty_tree(bench: &mut Bench) {
     symlink("large", bench.path("link")).unwrap();
     symlink("..", bench.path("large/up")).unwrap();
     let mut patterns = Patterns::default();
-    patterns.exclude_glob("out").unwrap();
-    patterns.exclude_glob("0021.d").unwrap();
+    patterns.exclude_glob("out".as_ref()).unwrap();
+    patterns.exclude_glob("0021.d".as_ref()).unwrap();
     bench.options.exclusions.patterns = patterns;
     bench.options.exclusions.caches = true;
     bench.options.exclusions.if_present = vec![b".nobackup".to_vec()];

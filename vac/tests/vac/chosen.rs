@@ -14,7 +14,7 @@ use crate::round_trip::{Fixture, snapshot};
 
 fn only(globs: &[&str]) -> Selection {
     let mut patterns = Patterns::default();
-    globs.iter().for_each(|glob| patterns.exclude_glob(glob).unwrap());
+    globs.iter().for_each(|glob| patterns.exclude_glob(glob.as_ref()).unwrap());
     Selection::everything().only(patterns)
 }
 

@@ -402,7 +402,7 @@ fn what_a_pattern_excludes_is_not_restored_and_not_removed() {
     fs::write(fixture.target().join("tree/a.keep"), b"old").unwrap();
     fs::write(fixture.target().join("tree/other"), b"old").unwrap();
     let mut patterns = Patterns::default();
-    patterns.exclude_glob("*.keep").unwrap();
+    patterns.exclude_glob("*.keep".as_ref()).unwrap();
     let selection = Selection::new([], patterns);
     let options = ExtractOptions { delete: true, ..ExtractOptions::default() };
     let (_, problems) = fixture.try_restore_of(&archive, &options, &selection);

@@ -148,7 +148,12 @@ impl Run {
                 Judgement::Excluded => return Looked::Excluded,
                 Judgement::NotChosen => return Looked::NotChosen,
             }
-            listing.directory.attributes_of(name).map_or_else(Looked::Failed, Looked::Found)
+            match listing.directory.attributes_of(name) {
+                Ok(found) if !selection.keeps_kind(&path, listing.below, found.kind) => {
+                    Looked::Excluded
+                }
+                found => found.map_or_else(Looked::Failed, Looked::Found),
+            }
         };
         let end = listing.names.len().min(first.saturating_add(NAMES_AT_ONCE));
         let mut looked = Vec::with_capacity(end.saturating_sub(first));

@@ -126,13 +126,17 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "verify")]
     pub(crate) tar: bool,
 
-    /// Leave out what matches GLOB: a name at any depth, or with a slash a path
+    /// Leave out what matches GLOB, as rsync and git have them. In it * is any characters but a
+    /// slash, ? one of them, ** any characters, [a-z] one of a class and [!a-z] none of it, {a,b}
+    /// either, \x the character x. It matches a name at any depth, with a slash in the middle the
+    /// end of a path. With a slash at its start (or ./) it is bound to the top of the archive, with
+    /// one at its end it matches directories only
     #[arg(long, value_name = "GLOB")]
-    pub(crate) exclude: Vec<String>,
+    pub(crate) exclude: Vec<OsString>,
 
-    /// Restore only what matches GLOB, with all that is below it
+    /// Restore only what matches GLOB (see --exclude), with all that is below it
     #[arg(long, value_name = "GLOB")]
-    pub(crate) include: Vec<String>,
+    pub(crate) include: Vec<OsString>,
 
     /// Which record of owners counts
     #[arg(long, value_name = "WHICH", default_value = "numbers")]

@@ -1,5 +1,6 @@
 //! Opens store and archive, does what the options say, and finds the exit code.
 
+use std::ffi::OsString;
 use std::io::{BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -120,7 +121,7 @@ fn of_target(error: ExtractError, target: &Path) -> Failure {
     (anyhow::Error::from(error).context(target.display().to_string()), code)
 }
 
-fn patterns(globs: &[String]) -> Result<Patterns, Failure> {
+fn patterns(globs: &[OsString]) -> Result<Patterns, Failure> {
     let mut patterns = Patterns::default();
     for glob in globs {
         patterns.exclude_glob(glob).map_err(|error| (error.into(), USAGE))?;

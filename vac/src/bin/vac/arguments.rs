@@ -97,9 +97,14 @@ pub(crate) struct Arguments {
     #[arg(short = 'x', long = "exclude-file", value_name = "FILE")]
     pub(crate) exclude_files: Vec<PathBuf>,
 
-    /// Leave out what matches GLOB: a name at any depth, or with a slash in it a path
+    /// Leave out what matches GLOB, as rsync and git have them. In it * is any characters but a
+    /// slash, ? one of them, ** any characters, [a-z] one of a class and [!a-z] none of it, {a,b}
+    /// either, \x the character x. It matches a name at any depth, with a slash in the middle the
+    /// end of a path. With a slash at its start (or ./) it is bound to the archived directory: it
+    /// matches the path below that, or the path from the root directory on. With a slash at its end
+    /// it matches directories only
     #[arg(long, value_name = "GLOB")]
-    pub(crate) exclude: Vec<String>,
+    pub(crate) exclude: Vec<OsString>,
 
     /// Leave out the content of directories with a CACHEDIR.TAG
     #[arg(long)]

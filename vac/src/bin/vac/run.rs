@@ -101,7 +101,7 @@ fn prepare_and_archive(
     options.exclusions.file_systems = file_systems_of(arguments);
     let mut snapshots = Snapshots::default();
     let sources = sources_of(arguments, &mut options, &mut snapshots, reporter)?;
-    options.exclusions.patterns.exclude_glob(snapshot::NAMES).context("--snapshot")?;
+    options.exclusions.patterns.exclude_glob(snapshot::NAMES.as_ref()).context("--snapshot")?;
     let store = open_store(arguments, reporter)?;
     if let Some(directory) = store.directory() {
         options.exclusions.directories.push(directory);
@@ -336,6 +336,9 @@ fn options_of(arguments: &Arguments) -> Result<Options, Failure> {
             std::fs::read(path).with_context(|| format!("can not read {}", path.display()));
         let name = path.display().to_string();
         exclusions.patterns.exclude_file(&name, &content.map_err(usage)?).map_err(usage)?;
+    }
+    if let Ok(present) = std::env::current_dir() {
+        exclusions.patterns.set_present_directory(&present);
     }
     for glob in &arguments.exclude {
         exclusions.patterns.exclude_glob(glob).map_err(usage)?;
