@@ -35,7 +35,9 @@ use super::sink::Sink;
 use super::streams::{data_tree, directory_writer};
 use super::top::push_top;
 use super::verify::Verifier;
-use crate::format::{DirectoryStreams, DirectoryWriter, FormatError, QidSpace, VacDir, name_order};
+use crate::format::{
+    DirectoryStreams, DirectoryWriter, FormatError, Gap, QidSpace, VacDir, name_order,
+};
 use crate::walk::{Attributes, Directory, FileKind, Identity};
 pub use checkpoint::Checkpoints;
 use checkpoint::Due;
@@ -49,6 +51,7 @@ struct OpenDirectory {
     name: Vec<u8>,
     event: EnterEvent,
     writer: DirectoryWriter,
+    gap: Option<Gap>,
     /// Length of the path of its parent, with a slash.
     path_length: usize,
 }
@@ -142,6 +145,7 @@ impl<'a> Assembler<'a> {
             match event {
                 Event::Base(path) => self.path = path,
                 Event::Enter(event) => self.enter(chunk.name(event.name).to_bytes(), *event),
+                Event::Gap(gap) => self.mark(gap),
                 Event::Leave => self.leave()?,
                 Event::File(event) => {
                     let directory = chunk.directories.get(event.directory).map(Arc::clone);
@@ -177,7 +181,20 @@ impl<'a> Assembler<'a> {
             self.path.extend_from_slice(name);
             self.path.push(b'/');
         }
-        self.stack.push(OpenDirectory { name: name.to_vec(), event, writer, path_length });
+        self.stack.push(OpenDirectory {
+            name: name.to_vec(),
+            event,
+            writer,
+            gap: None,
+            path_length,
+        });
+    }
+
+    /// Notes that the directory that is being written has not everything that it had.
+    fn mark(&mut self, gap: Gap) {
+        if let Some(directory) = self.stack.last_mut() {
+            directory.gap = Some(gap);
+        }
     }
 
     fn leave(&mut self) -> Result<(), ArchiveError> {
@@ -200,13 +217,16 @@ impl<'a> Assembler<'a> {
     ) -> Result<(VacDir, DirectoryStreams), ArchiveError> {
         let streams = done.writer.finish(self.sink.blocks());
         let streams = streams.map_err(|error| self.format_error(&done.name, error))?;
-        let entry = match done.event.attributes {
+        let mut entry = match done.event.attributes {
             Some(attributes) => {
                 let extended = std::mem::take(&mut done.event.extended);
                 self.describer.directory(&done.name, &attributes, extended, streams.names)
             }
             None => made_up_directory(&done.name, TOP_PERMISSIONS, streams.names),
         };
+        if let Some(unix) = &mut entry.unix {
+            unix.gap = done.gap;
+        }
         Ok((entry, streams))
     }
 
@@ -239,6 +259,7 @@ impl<'a> Assembler<'a> {
         let name = name.to_bytes();
         let Some(entry) = event.result.entry.filter(|_| event.result.failure.is_none()) else {
             let failure = event.result.failure.unwrap_or(Failure::Vanished);
+            self.mark(Gap::Incomplete);
             self.report(name, ProblemKind::Failed(failure));
             return Ok(());
         };

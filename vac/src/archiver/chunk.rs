@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use venti_proto::{Entry, Score};
 
 use super::old_entry::{OldFile, PlainFile};
-use crate::format::Hole;
+use crate::format::{Gap, Hole};
 use crate::walk::{Attributes, Directory, Extended, ExtendedError};
 
 /// Content that a chunk is filled up to, in bytes. A file larger than this comes in pieces.
@@ -52,6 +52,8 @@ pub(super) enum Event {
     Base(Vec<u8>),
     /// A directory starts; what follows is in it, up to its [`Event::Leave`].
     Enter(Box<EnterEvent>),
+    /// The directory that is open last has not everything that it had.
+    Gap(Gap),
     /// The directory that was entered last ends.
     Leave,
     /// Anything but a directory.

@@ -90,6 +90,7 @@ impl<'a> Reader<'a> {
                 Event::Piece(piece) => self.read_piece(piece)?,
                 Event::Base(_)
                 | Event::Enter(_)
+                | Event::Gap(_)
                 | Event::Leave
                 | Event::Abandon
                 | Event::Hole(_)

@@ -33,7 +33,7 @@ use super::reader::failure_of;
 use super::run::Shared;
 use super::select::{Crossing, Judgement, Selection};
 use super::sources::{Origin, Top, TopName};
-use crate::format::{MetaBlockBuilder, name_order};
+use crate::format::{Gap, MetaBlockBuilder, name_order};
 use crate::walk::{Attributes, Directory, Extended, FileKind, Identity, NameList};
 
 /// Directories of the present path that are kept open.
@@ -148,6 +148,7 @@ impl<'a> Scanner<'a> {
         // Asked to stop: what was met so far is brought to an end, for the next time to go on.
         self.chunk.events.push(Event::Abandon);
         for _ in self.stack.drain(..) {
+            self.chunk.events.push(Event::Gap(Gap::Incomplete));
             self.chunk.events.push(Event::Leave);
         }
         self.hand_on()
@@ -226,6 +227,7 @@ impl<'a> Scanner<'a> {
         let twice = |next: &OldFile| next.dir.name == file.dir.name;
         let followed = self.stack.last().and_then(|l| l.merged.files.front()).is_some_and(twice);
         if clashes || followed {
+            self.chunk.events.push(Event::Gap(Gap::Incomplete));
             self.left_out(ProblemKind::MergeClash);
         } else {
             self.chunk.events.push(Event::Merged(Box::new(file)));

@@ -11,11 +11,12 @@ use venti_proto::hash_tree::TreeError;
 use venti_proto::{BlockRequest, Score, StoreError};
 
 use super::attributes::Made;
+use super::extended::wanted_flags;
 use super::open_directory::OpenDirectory;
 use super::place::Construction;
 use super::session::Session;
 use super::zeros::Holes;
-use super::{ExtractError, attributes, compare, place};
+use super::{ExtractError, attributes, compare, extended, place};
 use crate::format::{DeviceNumber, FileKind};
 use crate::reader::{Node, ReadError};
 
@@ -92,6 +93,11 @@ fn make_one(
         let error = TreeError::TooLong { score, block_type, found, expected };
         return Err(ReadError::Tree(error).into());
     }
+    if matches!(node.kind(), FileKind::CharDevice | FileKind::BlockDevice)
+        && !session.options.special
+    {
+        return Ok(());
+    }
     let size = usize::try_from(node.size()).unwrap_or(usize::MAX);
     let content = &block[..block.len().min(size)];
     let name = place::c_name(node.name())?;
@@ -109,6 +115,7 @@ fn make_one(
             }
             session.wrote(content.len() as u64);
             attributes::apply_open(session, file.as_fd(), path, node, made);
+            return finish(session, construction, &file, path, node, made);
         }
         FileKind::Symlink => {
             let target = link_target(content, size)?;
@@ -117,11 +124,26 @@ fn make_one(
             attributes::apply_named(session, parent, construction.current(), path, node, made);
         }
         _ => {
-            make_node(session, &mut construction, node)?;
+            make_node(&mut construction, node)?;
             attributes::apply_named(session, parent, construction.current(), path, node, made);
         }
     }
-    construction.finish(session.options.delete)?;
+    construction.finish(None, session.options.delete)?;
+    session.made(node);
+    Ok(())
+}
+
+/// Gives a regular file its name, and then its flags: with some of them it could not be named.
+pub(super) fn finish(
+    session: &Session<'_>,
+    construction: Construction<'_>,
+    file: &OwnedFd,
+    path: &[u8],
+    node: &Node,
+    made: Made,
+) -> Result<(), ExtractError> {
+    construction.finish(Some(file.as_fd()), session.options.delete)?;
+    attributes::apply_flags(session, file.as_fd(), path, node, made);
     session.made(node);
     Ok(())
 }
@@ -140,7 +162,15 @@ pub(super) fn create(
     let owned = owner.is_some() && (wanted == (None, None) || wanted.0.zip(wanted.1) == owner);
     let direct = session.options.cleared_umask.is_some() && owned && permissions & !0o777 == 0;
     let mode = if direct { permissions } else { 0o600 };
-    let file = construction.make("make the file", |at, name| place::create_new(at, name, mode))?;
+    let file = if task.is_small() {
+        construction.make("make the file", |at, name| place::create_new(at, name, mode))?
+    } else {
+        construction.make_unseen(mode)?
+    };
+    let flags = metadata.unix.as_ref().map_or(0, |unix| wanted_flags(unix));
+    if session.options.attributes {
+        extended::set_early_flags(file.as_fd(), flags);
+    }
     Ok((file, Made { owner, mode: direct.then_some(mode) }))
 }
 
@@ -153,17 +183,10 @@ fn link_target(content: &[u8], size: usize) -> Result<&[u8], ExtractError> {
 }
 
 /// Makes a device, pipe or socket.
-fn make_node(
-    session: &Session<'_>,
-    construction: &mut Construction<'_>,
-    node: &Node,
-) -> Result<(), ExtractError> {
+fn make_node(construction: &mut Construction<'_>, node: &Node) -> Result<(), ExtractError> {
     let mut kind = node.kind();
     let mut device = DeviceNumber { major: 0, minor: 0 };
     if matches!(kind, FileKind::CharDevice | FileKind::BlockDevice) {
-        if !session.options.special {
-            return Err(ExtractError::NotPossible { what: "a device, for devices are left out" });
-        }
         let stored = node.device()?;
         (kind, device) = stored.ok_or(ExtractError::NotStored { what: "the device's number" })?;
     }

@@ -3,17 +3,21 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, readlinkat, statat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, Stat, fstat, makedev, openat, readlinkat, statat,
+};
 use rustix::io::Errno;
 use venti_proto::hash_tree::LeafWalk;
 use venti_proto::{BlockType, Score, zero_truncated_len};
 
 use super::attributes::{self, Made};
 use super::batch::Task;
-use super::place;
+use super::extended::{self, Changes, wanted_flags};
 use super::session::Session;
+use super::{ExtractError, place};
 use crate::format::FileKind;
-use crate::reader::Node;
+use crate::reader::{Node, ReadError};
+use crate::walk::Extended;
 
 /// Whether the file is there with the archive's content; then its metadata is put right and
 /// nothing else is to be done. Always false unless differences were asked for.
@@ -25,8 +29,7 @@ pub(super) fn is_unchanged(session: &Session<'_>, task: &Task<'_>) -> bool {
     let parent = task.directory.as_fd();
     let same = match task.node.kind() {
         FileKind::Regular => same_file(session, parent, &name, task),
-        FileKind::Symlink => same_link(session, parent, &name, task),
-        _ => Ok(false),
+        _ => same_special(session, parent, &name, task),
     };
     let same = same.unwrap_or(false);
     if same {
@@ -58,52 +61,63 @@ fn same_file(
     if links || u64::try_from(stat.st_size) != Ok(node.size()) {
         return Ok(false);
     }
-    if !same_content(file.as_fd(), node)? {
+    if !same_content(file.as_fd(), node).is_ok_and(|same| same) {
         return Ok(false);
     }
-    if !same_metadata(session, &stat, node) {
+    let extended = || Extended::of_open(&file, &mut Vec::new());
+    if !same_metadata(session, &stat, node) || !same_extended(session, node, extended) {
         // The other names may be outside of the target: make a file of our own instead.
         if stat.st_nlink > 1 {
             return Ok(false);
         }
-        attributes::apply_open(session, file.as_fd(), &task.path(), node, Made::default());
+        extended::lift_flags(file.as_fd());
+        let (path, made) = (task.path(), Made::default());
+        attributes::apply_open(session, file.as_fd(), &path, node, made);
+        attributes::apply_flags(session, file.as_fd(), &path, node, made);
     }
     Ok(true)
 }
 
-/// Whether mode, owner and time are right already, and nothing else is to be set.
-fn same_metadata(session: &Session<'_>, stat: &rustix::fs::Stat, node: &Node) -> bool {
+/// Whether mode, owner and time are right already.
+fn same_metadata(session: &Session<'_>, stat: &Stat, node: &Node) -> bool {
     let vac_dir = node.metadata();
-    let plain = vac_dir.unix.as_ref().is_none_or(|unix| {
-        unix.xattrs.is_empty() && unix.external.is_none() && unix.inode_flags.unwrap_or(0) == 0
-    });
     let (user, group) = session.owners.of(vac_dir, session.options.owners);
     let modified = vac_dir.modified();
-    plain
-        && stat.st_mode & 0o7777 == vac_dir.permissions()
+    let same_mode =
+        node.kind() == FileKind::Symlink || stat.st_mode & 0o7777 == vac_dir.permissions();
+    same_mode
         && user.is_none_or(|user| user == stat.st_uid)
         && group.is_none_or(|group| group == stat.st_gid)
         && stat.st_mtime == modified.seconds
         && stat.st_mtime_nsec == u64::from(modified.nanoseconds)
 }
 
+/// Whether attributes and flags are right already; what the archive does not tell is.
+fn same_extended(session: &Session<'_>, node: &Node, found: impl FnOnce() -> Extended) -> bool {
+    if !session.options.attributes {
+        return true;
+    }
+    let Ok(Some(unix)) = node.unix() else { return true };
+    let found = found();
+    Changes::between(&found.attributes, &unix).is_empty() && found.flags == wanted_flags(&unix)
+}
+
 /// Compares by scores: no block of content is read from the archive.
-pub(super) fn same_content(file: BorrowedFd<'_>, node: &Node) -> Result<bool, Errno> {
-    let Ok(mut walk) = LeafWalk::new(node.content()) else { return Ok(false) };
+pub(super) fn same_content(file: BorrowedFd<'_>, node: &Node) -> Result<bool, ExtractError> {
+    let mut walk = LeafWalk::new(node.content()).map_err(ReadError::from)?;
     let block_size = (node.content().data_size as usize).min(1 << 20);
     let mut buffer = vec![0; block_size];
     let mut leaves = Vec::new();
     while !walk.is_done() {
         leaves.clear();
-        if walk.next_leaves(&**node.store(), 1024, &mut leaves).is_err() {
-            return Ok(false);
-        }
+        walk.next_leaves(&**node.store(), 1024, &mut leaves).map_err(ReadError::from)?;
         for leaf in &leaves {
             let mut offset = leaf.offset;
             let end = leaf.offset + leaf.length;
             while offset < end {
                 let length = block_size.min(usize::try_from(end - offset).unwrap_or(usize::MAX));
-                let read = read_full(file, &mut buffer[..length], offset)?;
+                let read = read_full(file, &mut buffer[..length], offset)
+                    .map_err(ExtractError::system("read"))?;
                 let stored = zero_truncated_len(BlockType::DATA, &buffer[..read]);
                 if read < length || Score::of(&buffer[..stored]) != leaf.score {
                     return Ok(false);
@@ -133,21 +147,40 @@ pub(super) fn read_full(
     Ok(filled)
 }
 
-fn same_link(
+/// The same for what is no file: links, devices, pipes and sockets.
+fn same_special(
     session: &Session<'_>,
     parent: BorrowedFd<'_>,
     name: &CStr,
     task: &Task<'_>,
 ) -> Result<bool, Errno> {
-    let target = readlinkat(parent, name, Vec::new())?;
-    let wanted = task.node.link_target().map_err(|_| Errno::IO)?;
-    if target.as_bytes() != wanted {
+    let node = &task.node;
+    let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let links =
+        stat.st_nlink > 1 && node.metadata().unix.as_ref().is_some_and(|unix| unix.link.is_none());
+    if links || FileKind::from_unix(stat.st_mode) != Some(node.kind()) {
         return Ok(false);
     }
-    let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    let modified = task.node.metadata().modified();
-    if stat.st_mtime != modified.seconds || stat.st_mtime_nsec != u64::from(modified.nanoseconds) {
-        attributes::apply_named(session, parent, name, &task.path(), &task.node, Made::default());
+    let same = match node.kind() {
+        FileKind::Symlink => {
+            let target = readlinkat(parent, name, Vec::new())?;
+            node.link_target().is_ok_and(|wanted| target.as_bytes() == wanted)
+        }
+        FileKind::CharDevice | FileKind::BlockDevice => same_device(&stat, node),
+        _ => true,
+    };
+    let extended = || Extended::of_child(parent, name, &mut Vec::new());
+    if same && (!same_metadata(session, &stat, node) || !same_extended(session, node, extended)) {
+        if stat.st_nlink > 1 {
+            return Ok(false);
+        }
+        attributes::apply_named(session, parent, name, &task.path(), node, Made::default());
     }
-    Ok(true)
+    Ok(same)
+}
+
+/// Whether a device file stands for the device that the archive has.
+pub(super) fn same_device(stat: &Stat, node: &Node) -> bool {
+    let wanted = node.device().ok().flatten();
+    wanted.is_some_and(|(_, device)| makedev(device.major, device.minor) == stat.st_rdev)
 }

@@ -10,10 +10,12 @@ use rustix::process::{Pid, getpid, test_kill_process};
 
 use super::open_directory::OpenDirectory;
 use super::session::Session;
-use super::{ExtractError, Selection, place};
+use super::{ExtractError, Selection, extended, place};
+use crate::format::Gap;
 
 /// Removes every name of the directory that the archive does not have there, whole trees too.
-/// What patterns leave out is left alone.
+/// What patterns leave out is left alone, and so is everything of a directory that the archive
+/// has not as it was, or where another file system is mounted.
 pub(super) fn remove_others(
     session: &Session<'_>,
     directory: &OpenDirectory<'_>,
@@ -27,22 +29,57 @@ pub(super) fn remove_others(
             return session.problem(&directory.path, &error);
         }
     };
-    for (name, file_type) in names {
+    let mut others = names.into_iter().filter(|(name, file_type)| {
         let path = directory.path_of(name.to_bytes());
-        if directory.has_claimed(name.to_bytes())
-            || name.to_bytes().starts_with(ours.as_bytes())
-            || !selection.chooses(&path, file_type == FileType::Directory)
-        {
-            continue;
+        !directory.has_claimed(name.to_bytes())
+            && !name.to_bytes().starts_with(ours.as_bytes())
+            && selection.chooses(&path, *file_type == FileType::Directory)
+    });
+    let what = match directory.gap {
+        // It was meant to be left out: what is there is nothing to speak of.
+        Some(Gap::LeftOut) => return,
+        Some(Gap::Incomplete) => Some("removing what may have been there: it was not all archived"),
+        None if place::mount_of(directory.as_fd()) != session.mount => {
+            Some("removing what the archive does not have: another file system is mounted here")
         }
+        None => None,
+    };
+    if let Some(what) = what {
+        if others.next().is_some() {
+            session.problem(&directory.path, &ExtractError::NotPossible { what });
+        }
+        return;
+    }
+    for (name, file_type) in others {
+        let path = directory.path_of(name.to_bytes());
         session.observer.removed(&path);
         session.counts.removed.fetch_add(1, Relaxed);
         let removed = if file_type == FileType::Directory {
             remove_tree(directory.as_fd(), &name)
         } else {
-            unlinkat(directory, name.as_c_str(), AtFlags::empty())
+            unlink(directory.as_fd(), &name, AtFlags::empty())
         };
-        session.check(&path, removed.map_err(ExtractError::system("remove")));
+        let what = "removing it: another file system is mounted in it";
+        let removed = removed.map_err(|errno| match errno {
+            Errno::XDEV | Errno::BUSY => ExtractError::NotPossible { what },
+            errno => ExtractError::system("remove")(errno),
+        });
+        session.check(&path, removed);
+    }
+}
+
+/// Removes a name, also if it or its directory is marked as never to change.
+pub(super) fn unlink(directory: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> Result<(), Errno> {
+    match unlinkat(directory, name, flags) {
+        Err(Errno::PERM) => {
+            let lifted = extended::lift_flags(directory).is_some();
+            if extended::lift_flags_of(directory, name) || lifted {
+                unlinkat(directory, name, flags)
+            } else {
+                Err(Errno::PERM)
+            }
+        }
+        removed => removed,
     }
 }
 
@@ -74,26 +111,26 @@ fn names_of(directory: BorrowedFd<'_>) -> Result<Vec<(std::ffi::CString, FileTyp
     Ok(names)
 }
 
-/// Removes a directory with everything below it. No link is followed, and the way down is kept
-/// in memory instead of on the stack.
+/// Removes a directory with everything below it. No link is followed, no mount is entered, and the
+/// way down is kept in memory instead of on the stack.
 pub(super) fn remove_tree(parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
-    let top = place::open_directory(parent, name)?;
+    let top = place::open_same_mount(parent, name)?;
     let mut open: Vec<(OwnedFd, std::ffi::CString)> = vec![(top, name.to_owned())];
     while let Some((directory, _)) = open.last() {
         let mut below = None;
         for (name, file_type) in names_of(directory.as_fd())? {
             if file_type != FileType::Directory {
-                unlinkat(directory, name.as_c_str(), AtFlags::empty())?;
+                unlink(directory.as_fd(), &name, AtFlags::empty())?;
             } else if below.is_none() {
                 below = Some(name);
             }
         }
         if let Some(name) = below {
-            let child = place::open_directory(directory.as_fd(), &name)?;
+            let child = place::open_same_mount(directory.as_fd(), &name)?;
             open.push((child, name));
         } else if let Some((_, name)) = open.pop() {
             let above = open.last().map_or(parent, |(directory, _)| directory.as_fd());
-            unlinkat(above, name.as_c_str(), AtFlags::REMOVEDIR)?;
+            unlink(above, &name, AtFlags::REMOVEDIR)?;
         }
     }
     Ok(())

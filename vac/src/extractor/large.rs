@@ -7,7 +7,7 @@ use rustix::fs::{fstatvfs, ftruncate};
 use venti_proto::hash_tree::{Leaf, LeafWalk, TreeError};
 use venti_proto::{BlockRequest, BlockType, MAX_BLOCK_SIZE, Score, StoreError, zero_truncated_len};
 
-use super::batch::{Task, create};
+use super::batch::{Task, create, finish};
 use super::place::Construction;
 use super::session::Session;
 use super::zeros::Holes;
@@ -44,9 +44,7 @@ fn make_one(session: &Session<'_>, task: &Task<'_>, path: &[u8]) -> Result<(), E
     let old = if old { compare::open_regular(parent, &name).ok() } else { None };
     write_content(session, file.as_fd(), node, old.as_ref().map(AsFd::as_fd))?;
     attributes::apply_open(session, file.as_fd(), path, node, made);
-    construction.finish(session.options.delete)?;
-    session.made(node);
-    Ok(())
+    finish(session, construction, &file, path, node, made)
 }
 
 fn write_content(

@@ -12,10 +12,12 @@ use rustix::fs::{AtFlags, linkat, statat};
 use rustix::io::Errno;
 use venti_proto::Score;
 
+use super::attributes::{self, Made};
 use super::batch::Task;
+use super::extended::lift_flags_of;
 use super::place::Construction;
 use super::session::Session;
-use super::{ExtractError, place};
+use super::{ExtractError, compare, place};
 use crate::format::FileKind;
 use crate::reader::Node;
 
@@ -109,10 +111,25 @@ fn link(
         return Ok(());
     }
     let mut construction = Construction::new(parent, &name, task.directory.fresh)?;
-    construction.make("link", |at, name| {
+    let link = |at: BorrowedFd<'_>, name: &CStr| {
         linkat(&above, first_name.as_c_str(), at, name, AtFlags::empty())
-    })?;
-    construction.finish(session.options.delete)?;
+    };
+    match construction.make("link", link) {
+        // A file that is marked as never to change gets no further name either.
+        Err(ExtractError::System { errno: Errno::PERM, .. })
+            if lift_flags_of(above.as_fd(), &first_name) =>
+        {
+            construction.make("link", link)?;
+            construction.finish(None, session.options.delete)?;
+            let file = compare::open_regular(above.as_fd(), &first_name);
+            let file = file.map_err(ExtractError::system("set the inode flags"))?;
+            attributes::apply_flags(session, file.as_fd(), path, &task.node, Made::default());
+        }
+        made => {
+            made?;
+            construction.finish(None, session.options.delete)?;
+        }
+    }
     session.observer.entry(path, &task.node);
     session.made(&task.node);
     Ok(())

@@ -15,7 +15,7 @@ use super::large::write_leaf;
 use super::place::Construction;
 use super::session::Session;
 use super::zeros::Holes;
-use super::{ExtractError, attributes, place};
+use super::{ExtractError, attributes, batch, place};
 use crate::format::FileKind;
 use crate::reader::ReadError;
 
@@ -190,7 +190,5 @@ fn finish(
         plan.holes.fill(session, open.file.as_fd(), *start, *end)?;
     }
     attributes::apply_open(session, open.file.as_fd(), &plan.path, node, open.made);
-    open.construction.finish(session.options.delete)?;
-    session.made(node);
-    Ok(())
+    batch::finish(session, open.construction, &open.file, &plan.path, node, open.made)
 }

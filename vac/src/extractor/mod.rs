@@ -12,7 +12,8 @@
 //!
 //! Invariants: every name of the archive is checked before it is used; every file is reached from
 //! an open directory by one name, never through a symbolic link; nothing that exists is written
-//! to, but replaced by `rename`; a file whose content could not be read is not there afterwards.
+//! to, but replaced by `rename`; a file whose content could not be read is not there afterwards; a
+//! file of more than one block has no name before it is whole.
 
 mod attributes;
 mod batch;
@@ -20,6 +21,7 @@ mod compare;
 mod delete;
 mod destination;
 mod error;
+mod extended;
 mod large;
 mod links;
 mod medium;

@@ -6,12 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rustix::fs::{AtFlags, Mode, fgetxattr_query, fstat, mkdirat, unlinkat};
+use rustix::fs::{AtFlags, Mode, fchmod, fgetxattr_query, fstat, mkdirat};
 use rustix::io::Errno;
 
 use super::attributes::{self, Made};
 use super::session::Session;
-use super::{ExtractError, delete, place};
+use super::{ExtractError, delete, extended, place};
+use crate::format::Gap;
 use crate::reader::Node;
 
 /// Held by everything that is still to be made in the directory. When the last holder lets go,
@@ -27,6 +28,10 @@ pub(super) struct OpenDirectory<'s> {
     pub(super) depth: u64,
     /// What to apply at the end; `None` for a target that stays as it is.
     node: Option<Node>,
+    /// Whether the archive has not all that the directory had.
+    pub(super) gap: Option<Gap>,
+    /// What was taken off to make something here, and is to be put back if nothing is applied.
+    lifted: Lifted,
     /// Owner and group that a new file has here by itself. `None` if the directory hands down a
     /// group or an ACL to what is made in it.
     pub(super) new_owner: Option<(u32, u32)>,
@@ -37,12 +42,14 @@ pub(super) struct OpenDirectory<'s> {
 }
 
 impl<'s> OpenDirectory<'s> {
-    /// The target. It becomes what `node` is, if that is given.
+    /// The target. It becomes what `node` is, if `apply` says so.
     pub(super) fn top(
         session: &'s Session<'s>,
         file: OwnedFd,
-        node: Option<Node>,
+        node: &Node,
+        apply: bool,
     ) -> OpenDirectory<'s> {
+        let lifted = Lifted::of(session, file.as_fd());
         let names = Mutex::new(HashSet::new());
         let new_owner = new_owner(file.as_fd());
         delete::remove_stale(file.as_fd());
@@ -52,7 +59,9 @@ impl<'s> OpenDirectory<'s> {
             path: Vec::new(),
             fresh: false,
             depth: 0,
-            node,
+            node: apply.then(|| node.clone()),
+            gap: gap_of(node),
+            lifted,
             new_owner,
             made: Made::default(),
             names,
@@ -69,9 +78,12 @@ impl<'s> OpenDirectory<'s> {
         let c_name = place::c_name(name)?;
         let (file, fresh) = self.make_or_open(&c_name)?;
         let (session, depth, names) = (self.session, self.depth + 1, Mutex::default());
+        let gap = node.as_ref().and_then(gap_of);
+        let mut lifted = Lifted::default();
         let (new_owner, made) = if fresh {
             (self.new_owner, Made { owner: self.new_owner, mode: None })
         } else {
+            lifted = Lifted::of(session, file.as_fd());
             delete::remove_stale(file.as_fd());
             (new_owner(file.as_fd()), Made::default())
         };
@@ -82,6 +94,8 @@ impl<'s> OpenDirectory<'s> {
             fresh,
             depth,
             node,
+            gap,
+            lifted,
             new_owner,
             made,
             names,
@@ -98,7 +112,7 @@ impl<'s> OpenDirectory<'s> {
             Err(Errno::EXIST) => match open() {
                 // A file or link is in the way, and the archive does not have it.
                 Err(Errno::NOTDIR | Errno::LOOP) if self.session.options.delete => {
-                    unlinkat(&self.file, name, AtFlags::empty())
+                    delete::unlink(self.file.as_fd(), name, AtFlags::empty())
                         .and_then(|()| make())
                         .and_then(|()| open().map(|file| (file, true)))
                 }
@@ -142,13 +156,49 @@ impl<'s> OpenDirectory<'s> {
     }
 }
 
+/// What hindered the making of files in a directory that was there, before it was taken off.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lifted {
+    flags: Option<u32>,
+    mode: Option<u32>,
+}
+
+impl Lifted {
+    /// Takes off flags that forbid changes and, of a directory of one's own, a mode that does.
+    fn of(session: &Session<'_>, directory: BorrowedFd<'_>) -> Lifted {
+        let flags = extended::lift_flags(directory);
+        let mode = fstat(directory).ok().filter(|stat| {
+            !session.superuser
+                && stat.st_uid == rustix::process::geteuid().as_raw()
+                && stat.st_mode & 0o700 != 0o700
+        });
+        let mode = mode
+            .map(|stat| stat.st_mode & 0o7777)
+            .filter(|mode| fchmod(directory, Mode::from_raw_mode(mode | 0o700)).is_ok());
+        Lifted { flags, mode }
+    }
+
+    fn put_back(self, directory: BorrowedFd<'_>) -> Result<(), Errno> {
+        if let Some(mode) = self.mode {
+            fchmod(directory, Mode::from_raw_mode(mode))?;
+        }
+        self.flags.map_or(Ok(()), |flags| extended::set_flags(directory, flags))
+    }
+}
+
+/// Whether the archive has not all that a directory had. What can not be read may have said so.
+fn gap_of(node: &Node) -> Option<Gap> {
+    node.gap().unwrap_or(Some(Gap::Incomplete))
+}
+
 /// Owner and group that a new file has in this directory, if the directory has no say in it.
 fn new_owner(directory: BorrowedFd<'_>) -> Option<(u32, u32)> {
     let stat = fstat(directory).ok()?;
-    let hands_down_group = stat.st_mode & 0o2000 != 0;
-    let hands_down_acl = fgetxattr_query(directory, c"system.posix_acl_default").is_ok();
+    let hands_down = stat.st_mode & 0o2000 != 0
+        || fgetxattr_query(directory, c"system.posix_acl_default").is_ok()
+        || extended::hands_down_flags(directory);
     let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
-    (!hands_down_group && !hands_down_acl).then(|| (user.as_raw(), group.as_raw()))
+    (!hands_down).then(|| (user.as_raw(), group.as_raw()))
 }
 
 impl AsFd for OpenDirectory<'_> {
@@ -159,8 +209,17 @@ impl AsFd for OpenDirectory<'_> {
 
 impl Drop for OpenDirectory<'_> {
     fn drop(&mut self) {
-        if let Some(node) = &self.node {
-            attributes::apply_open(self.session, self.file.as_fd(), &self.path, node, self.made);
+        let (session, file, path) = (self.session, self.file.as_fd(), &self.path);
+        let put_back = |lifted: Lifted| {
+            let put_back = lifted.put_back(file).map_err(ExtractError::system("set the mode"));
+            session.check(path, put_back);
+        };
+        let Some(node) = &self.node else { return put_back(self.lifted) };
+        attributes::apply_open(session, file, path, node, self.made);
+        if session.options.attributes && node.metadata().unix.is_some() && self.gap.is_none() {
+            attributes::apply_flags(session, file, path, node, self.made);
+        } else {
+            put_back(Lifted { mode: None, ..self.lifted });
         }
     }
 }

@@ -2,16 +2,17 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags, chmodat, openat, openat2, renameat_with,
-    unlinkat,
+    AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags, chmodat, linkat, openat,
+    openat2, renameat_with, statat, statx, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-use super::{ExtractError, delete};
+use super::{ExtractError, delete, extended};
 use crate::format::BadName;
 use crate::reader::ReadError;
 
@@ -72,13 +73,51 @@ pub(super) fn change_mode(parent: BorrowedFd<'_>, name: &CStr, mode: u32) -> Res
     chmodat(CWD, path, Mode::from_raw_mode(mode), AtFlags::empty())
 }
 
-/// A file under construction: under its own name in a directory that was empty, under a
-/// temporary one where something may be. Dropped without [`Construction::finish`], it is removed.
+/// A place in the tree of mounts: the device, and the number of the mount where the system has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mount {
+    device: (u32, u32),
+    number: Option<u64>,
+}
+
+/// Where an open directory is mounted.
+pub(super) fn mount_of(directory: BorrowedFd<'_>) -> Option<Mount> {
+    let found = statx(directory, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok()?;
+    let has_number = found.stx_mask & StatxFlags::MNT_ID.bits() != 0;
+    let number = has_number.then_some(found.stx_mnt_id);
+    Some(Mount { device: (found.stx_dev_major, found.stx_dev_minor), number })
+}
+
+/// Opens a directory in another one, and only if it is on the same mount.
+pub(super) fn open_same_mount(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat2(parent, name, flags, Mode::empty(), BENEATH | ResolveFlags::NO_XDEV)?;
+    // A subvolume is no mount, but another file system all the same.
+    if mount_of(file.as_fd()) == mount_of(parent) { Ok(file) } else { Err(Errno::XDEV) }
+}
+
+/// How a file is called while it is made.
+#[derive(Debug)]
+enum Called {
+    /// As in the end.
+    Own,
+    /// By a temporary name, in a directory in which something may be.
+    Temporary(CString),
+    /// Not at all.
+    Nameless,
+}
+
+/// A file under construction. In a directory in which something may be it has a temporary name, and
+/// takes the place of what is there by `rename`. In a directory that was empty it has no name until
+/// it is whole; but what is made with one call, as files of one block, has its own at once, for a
+/// second call costs a fifth of the time that such a file takes. Dropped without
+/// [`Construction::finish`], it is removed.
 pub(super) struct Construction<'a> {
     parent: BorrowedFd<'a>,
     name: &'a CStr,
-    /// `None` if the file has its own name already.
-    temporary: Option<CString>,
+    /// Whether the directory was made by this restore.
+    fresh: bool,
+    called: Called,
     finished: bool,
 }
 
@@ -90,8 +129,8 @@ impl<'a> Construction<'a> {
         name: &'a CStr,
         fresh: bool,
     ) -> Result<Construction<'a>, ExtractError> {
-        let temporary = if fresh { None } else { Some(temporary_name()?) };
-        Ok(Construction { parent, name, temporary, finished: true })
+        let called = if fresh { Called::Own } else { Called::Temporary(temporary_name()?) };
+        Ok(Construction { parent, name, fresh, called, finished: true })
     }
 
     /// Makes the file with `make`, which gets the name that it has for now.
@@ -108,39 +147,119 @@ impl<'a> Construction<'a> {
         Ok(made)
     }
 
-    /// The name that the file has for now.
+    /// Makes a regular file that nobody sees before it is whole.
+    pub(super) fn make_unseen(&mut self, mode: u32) -> Result<OwnedFd, ExtractError> {
+        if self.fresh && can_be_named(self.parent) {
+            let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+            match openat(self.parent, c".", flags, Mode::from_raw_mode(mode)) {
+                Ok(file) => {
+                    self.called = Called::Nameless;
+                    self.finished = false;
+                    return Ok(file);
+                }
+                // The file system has no such files.
+                Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {}
+                Err(errno) => return Err(ExtractError::system("make the file")(errno)),
+            }
+        }
+        if matches!(self.called, Called::Own) {
+            self.called = Called::Temporary(temporary_name()?);
+        }
+        self.make("make the file", |at, name| create_new(at, name, mode))
+    }
+
+    /// The name that the file has for now, if it has one.
     pub(super) fn current(&self) -> &CStr {
-        self.temporary.as_deref().unwrap_or(self.name)
+        match &self.called {
+            Called::Temporary(temporary) => temporary,
+            Called::Own | Called::Nameless => self.name,
+        }
     }
 
     /// Gives the file its name, in place of whatever has it now: also of a directory, with all
-    /// that is in it, if `replace_directory` says so.
-    pub(super) fn finish(mut self, replace_directory: bool) -> Result<(), ExtractError> {
-        if let Some(temporary) = self.temporary.take() {
-            let rename = || {
-                let flags = RenameFlags::empty();
-                renameat_with(self.parent, temporary.as_c_str(), self.parent, self.name, flags)
-            };
-            let mut renamed = rename();
-            if replace_directory && matches!(renamed, Err(Errno::ISDIR)) {
-                renamed = delete::remove_tree(self.parent, self.name).and_then(|()| rename());
+    /// that is in it, if `replace_directory` says so. `file` is the file, if it is a regular one.
+    pub(super) fn finish(
+        mut self,
+        file: Option<BorrowedFd<'_>>,
+        replace_directory: bool,
+    ) -> Result<(), ExtractError> {
+        let placed = match (&self.called, file) {
+            (Called::Own, _) => Ok(()),
+            (Called::Nameless, Some(file)) => link_nameless(file, self.parent, self.name),
+            (Called::Nameless, None) => Err(Errno::BADF),
+            (Called::Temporary(temporary), _) if self.fresh => {
+                rename_new(self.parent, temporary, self.name)
             }
-            if let Err(errno) = renamed {
-                self.temporary = Some(temporary);
-                return Err(ExtractError::system("put the file in its place")(errno));
-            }
-        }
+            (Called::Temporary(temporary), _) => self.replace(temporary, replace_directory),
+        };
+        placed.map_err(|errno| match errno {
+            Errno::EXIST => ExtractError::Duplicate,
+            errno => ExtractError::system("put the file in its place")(errno),
+        })?;
         self.finished = true;
         Ok(())
+    }
+
+    fn replace(&self, temporary: &CStr, replace_directory: bool) -> Result<(), Errno> {
+        let rename = || {
+            let flags = RenameFlags::empty();
+            renameat_with(self.parent, temporary, self.parent, self.name, flags)
+        };
+        match rename() {
+            Err(Errno::ISDIR) if replace_directory => {
+                delete::remove_tree(self.parent, self.name).and_then(|()| rename())
+            }
+            // What is there may be marked as never to change.
+            Err(Errno::PERM) if extended::lift_flags_of(self.parent, self.name) => rename(),
+            renamed => renamed,
+        }
     }
 }
 
 impl Drop for Construction<'_> {
     fn drop(&mut self) {
-        if !self.finished {
+        if !self.finished && !matches!(self.called, Called::Nameless) {
             // Nothing more can be done if that fails: the name tells what it is.
             let _ = unlinkat(self.parent, self.current(), AtFlags::empty());
         }
+    }
+}
+
+/// Gives a file its first name.
+fn link_nameless(file: BorrowedFd<'_>, parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    match linkat(file, c"", parent, name, AtFlags::EMPTY_PATH) {
+        // Older systems let only the superuser do that.
+        Err(Errno::NOENT) => {
+            let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+            linkat(CWD, path, parent, name, AtFlags::SYMLINK_FOLLOW)
+        }
+        linked => linked,
+    }
+}
+
+/// Whether files without names can be given some here; tried once, with an empty one.
+fn can_be_named(directory: BorrowedFd<'_>) -> bool {
+    static TRIED: OnceLock<bool> = OnceLock::new();
+    let attempt = || {
+        let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+        let file = openat(directory, c".", flags, Mode::RUSR | Mode::WUSR).ok()?;
+        let name = temporary_name().ok()?;
+        link_nameless(file.as_fd(), directory, &name).ok()?;
+        unlinkat(directory, name, AtFlags::empty()).ok()
+    };
+    *TRIED.get_or_init(|| attempt().is_some())
+}
+
+/// Gives a file another name, which nothing has.
+fn rename_new(parent: BorrowedFd<'_>, from: &CStr, to: &CStr) -> Result<(), Errno> {
+    match renameat_with(parent, from, parent, to, RenameFlags::NOREPLACE) {
+        // Not every file system can promise that; nobody else makes names here.
+        Err(Errno::INVAL) => match statat(parent, to, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => renameat_with(parent, from, parent, to, RenameFlags::empty()),
+            Ok(_) => Err(Errno::EXIST),
+            Err(errno) => Err(errno),
+        },
+        renamed => renamed,
     }
 }
 

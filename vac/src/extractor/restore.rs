@@ -51,6 +51,7 @@ pub fn restore(
         owners: OwnerMap::default(),
         stop,
         superuser: rustix::process::geteuid().is_root(),
+        mount: place::mount_of(file.as_fd()),
     };
     run(&session, root, file, selection)?;
     Ok(session.summary())
@@ -76,7 +77,7 @@ fn run(
         // The workers end when the sender is dropped.
         let team = Team { sender, tally: &tally };
         let node = session.options.root && selection.is_everything() && has_been_there(root);
-        let top = OpenDirectory::top(session, file, node.then(|| root.clone()));
+        let top = OpenDirectory::top(session, file, root, node);
         let top = Arc::new(top);
         Walker::new(session, selection, &team).walk(root, top, top_fd.as_fd());
     });

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use venti_proto::StoreError;
 
+use super::place::Mount;
 use super::{ExtractError, ExtractOptions, Severity};
 use crate::format::FileKind;
 use crate::reader::Node;
@@ -53,6 +54,8 @@ pub struct Summary {
     pub refused: u64,
     /// Files whose owner could not be set, for only the superuser can.
     pub owners_not_set: u64,
+    /// Those of them that would have run as their owner or group, and do not.
+    pub set_ids_not_set: u64,
 }
 
 impl Summary {
@@ -77,6 +80,7 @@ pub(super) struct Counts {
     pub(super) incomplete: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) owners_not_set: AtomicU64,
+    pub(super) set_ids_not_set: AtomicU64,
 }
 
 pub(super) struct Session<'a> {
@@ -88,6 +92,8 @@ pub(super) struct Session<'a> {
     pub(super) stop: &'a AtomicBool,
     /// The effective user: only the superuser gives files away.
     pub(super) superuser: bool,
+    /// Where the target is mounted, as far as the system tells: nothing is removed elsewhere.
+    pub(super) mount: Option<Mount>,
 }
 
 impl Session<'_> {
@@ -147,6 +153,7 @@ impl Session<'_> {
             incomplete: self.counts.incomplete.load(Relaxed),
             refused: self.counts.refused.load(Relaxed),
             owners_not_set: self.counts.owners_not_set.load(Relaxed),
+            set_ids_not_set: self.counts.set_ids_not_set.load(Relaxed),
         }
     }
 }

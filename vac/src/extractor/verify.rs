@@ -9,6 +9,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Dir, FileType, Stat, readlinkat, statat};
 use rustix::io::Errno;
 
+use super::extended::{Changes, wanted_flags};
 use super::links::{Group, group_of};
 use super::ordered::{Visitor, visit};
 use super::restore::has_been_there;
@@ -28,6 +29,8 @@ pub enum Difference {
     Kind,
     /// The content, or the target of a link, is another.
     Content,
+    /// It stands for another device.
+    Device,
     /// Permissions are not the same.
     Permissions,
     /// Owner or group are not the same.
@@ -51,6 +54,7 @@ impl Difference {
             Difference::Extra => "extra",
             Difference::Kind => "kind",
             Difference::Content => "content",
+            Difference::Device => "device",
             Difference::Permissions => "permissions",
             Difference::Owner => "owner",
             Difference::Time => "time",
@@ -85,8 +89,9 @@ pub fn verify(
     if options.root && selection.is_everything() && has_been_there(root) {
         let stat = statat(&top, c".", AtFlags::SYMLINK_NOFOLLOW)
             .map_err(ExtractError::system("look at the directory"))?;
-        for difference in comparison.compare(&top, &c".".to_owned(), &stat, root) {
-            (comparison.tell)(b".", difference);
+        match comparison.compare(&top, &c".".to_owned(), &stat, root) {
+            Ok(found) => found.into_iter().for_each(|d| (comparison.tell)(b".", d)),
+            Err(error) => (comparison.problem)(b".", &error),
         }
     }
     comparison.open.push(Some(top));
@@ -121,12 +126,12 @@ impl Visitor for Comparison<'_> {
         if let Some(Some(parent)) = self.open.last() {
             match statat(parent, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => {
-                    let mut found = self.compare(parent, &name, &stat, node);
-                    if !same_links(&mut self.groups, &mut self.taken, &stat, node) {
-                        found.push(Difference::Links);
+                    match self.compare(parent, &name, &stat, node) {
+                        Ok(found) => found.into_iter().for_each(|d| (self.tell)(path, d)),
+                        Err(error) => (self.problem)(path, &error),
                     }
-                    for difference in found {
-                        (self.tell)(path, difference);
+                    if !same_links(&mut self.groups, &mut self.taken, &stat, node) {
+                        (self.tell)(path, Difference::Links);
                     }
                     if node.is_directory() {
                         below = place::open_directory(parent.as_fd(), &name).ok();
@@ -145,10 +150,11 @@ impl Visitor for Comparison<'_> {
         Ok(())
     }
 
-    fn leave(&mut self, path: &[u8], _node: &Node, whole: bool) -> Result<(), ExtractError> {
+    fn leave(&mut self, path: &[u8], node: &Node, whole: bool) -> Result<(), ExtractError> {
         let names = self.names.pop().unwrap_or_default();
         let Some(Some(directory)) = self.open.pop() else { return Ok(()) };
-        if !whole {
+        // What the archive has not all of can not tell what is too much.
+        if !whole || node.gap()?.is_some() {
             return Ok(());
         }
         let listing = Dir::read_from(&directory).map_err(ExtractError::system("list"))?;
@@ -181,22 +187,29 @@ impl Comparison<'_> {
         name: &CString,
         stat: &Stat,
         node: &Node,
-    ) -> Vec<Difference> {
+    ) -> Result<Vec<Difference>, ExtractError> {
         let kind = node.kind();
         if FileKind::from_unix(stat.st_mode) != Some(kind) {
-            return vec![Difference::Kind];
+            return Ok(vec![Difference::Kind]);
         }
         let mut found = Vec::new();
         let same = match kind {
             FileKind::Regular => {
-                u64::try_from(stat.st_size) == Ok(node.size()) && same_file(parent, name, node)
+                u64::try_from(stat.st_size) == Ok(node.size()) && same_file(parent, name, node)?
             }
-            FileKind::Symlink => readlinkat(parent, name.as_c_str(), Vec::new())
-                .is_ok_and(|target| node.link_target().is_ok_and(|t| t == target.as_bytes())),
+            FileKind::Symlink => {
+                let target = readlinkat(parent, name.as_c_str(), Vec::new());
+                let target = target.map_err(ExtractError::system("read the link"))?;
+                node.link_target()? == target.as_bytes()
+            }
             _ => true,
         };
         if !same {
             found.push(Difference::Content);
+        }
+        let is_device = matches!(kind, FileKind::CharDevice | FileKind::BlockDevice);
+        if is_device && !compare::same_device(stat, node) {
+            found.push(Difference::Device);
         }
         let unix = node.metadata().unix.as_ref();
         if kind != FileKind::Symlink && stat.st_mode & 0o7777 != node.metadata().permissions() {
@@ -215,22 +228,18 @@ impl Comparison<'_> {
         if self.options.attributes {
             compare_attributes(parent, name, node, &mut found);
         }
-        found
+        Ok(found)
     }
 }
 
-fn same_file(parent: &OwnedFd, name: &CString, node: &Node) -> bool {
-    compare::open_regular(parent.as_fd(), name)
-        .and_then(|file| compare::same_content(file.as_fd(), node))
-        .unwrap_or(false)
+fn same_file(parent: &OwnedFd, name: &CString, node: &Node) -> Result<bool, ExtractError> {
+    let file = compare::open_regular(parent.as_fd(), name).map_err(ExtractError::system("open"))?;
+    compare::same_content(file.as_fd(), node)
 }
 
 /// Compares attributes, by names and values, and inode flags; archives that have none say nothing.
 fn compare_attributes(parent: &OwnedFd, name: &CString, node: &Node, found: &mut Vec<Difference>) {
     let Ok(Some(unix)) = node.unix() else { return };
-    let mut wanted: Vec<_> =
-        unix.xattrs.iter().map(|x| (x.name.clone(), x.value.clone())).collect();
-    wanted.sort_unstable();
     let opened = match node.kind() {
         FileKind::Regular => compare::open_regular(parent.as_fd(), name).ok(),
         FileKind::Directory => place::open_directory(parent.as_fd(), name).ok(),
@@ -240,11 +249,12 @@ fn compare_attributes(parent: &OwnedFd, name: &CString, node: &Node, found: &mut
         Some(file) => Extended::of_open(file, &mut Vec::new()),
         None => Extended::of_child(parent, name, &mut Vec::new()),
     };
-    if extended.attributes != wanted {
+    if !Changes::between(&extended.attributes, &unix).is_empty() {
         found.push(Difference::Attributes);
     }
     // What can not be opened has no flags that could be told.
-    if opened.is_some() && extended.flags != unix.inode_flags.unwrap_or(0) {
+    let is_told = opened.is_some() && unix.gap.is_none();
+    if is_told && extended.flags != wanted_flags(&unix) {
         found.push(Difference::Flags);
     }
 }

@@ -21,7 +21,7 @@ pub use meta_block::{MetaBlock, MetaBlockBuilder, name_order};
 pub use mode::{FileKind, Mode};
 pub use plain_entry::PlainEntry;
 pub use unix::{
-    DeviceNumber, DirectoryFacts, ExternalStream, HardLink, Hole, Identity, Timestamp,
+    DeviceNumber, DirectoryFacts, ExternalStream, Gap, HardLink, Hole, Identity, Timestamp,
     UnixMetadata, Xattr,
 };
 pub use unix_codec::{MAX_EXTERNAL_SIZE, decode_external};

@@ -113,7 +113,7 @@ mod tests {
 
     fn file() -> VacDir {
         let mut unix = unix_codec::tests::full();
-        (unix.torn, unix.external, unix.directory) = (false, None, None);
+        (unix.torn, unix.external, unix.directory, unix.gap) = (false, None, None, None);
         unix.unknown.clear();
         VacDir {
             name: b"na\xffme".to_vec(),

@@ -75,6 +75,15 @@ pub struct DirectoryFacts {
     pub entries: u64,
 }
 
+/// Why a directory of the archive has not everything that it had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Gap {
+    /// It was not entered, for so it was wanted: something is mounted there, or it is marked.
+    LeftOut,
+    /// Something of it could not be read.
+    Incomplete,
+}
+
 /// Everything that our optional section holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnixMetadata {
@@ -110,6 +119,9 @@ pub struct UnixMetadata {
     pub external: Option<ExternalStream>,
     /// Set for directories.
     pub directory: Option<DirectoryFacts>,
+    /// Set for a directory that does not have everything that it had: what is not in it may have
+    /// been there.
+    pub gap: Option<Gap>,
     /// Fields with numbers that this program does not know, kept as they are.
     pub unknown: Vec<(u8, Vec<u8>)>,
 }

@@ -7,7 +7,7 @@
 use super::FormatError;
 use super::cursor::Cursor;
 use super::unix::{
-    DeviceNumber, DirectoryFacts, ExternalStream, HardLink, Hole, Identity, Timestamp,
+    DeviceNumber, DirectoryFacts, ExternalStream, Gap, HardLink, Hole, Identity, Timestamp,
     UnixMetadata, Xattr,
 };
 
@@ -32,6 +32,7 @@ mod field {
     pub(super) const HOLES: u8 = 12;
     pub(super) const EXTERNAL: u8 = 13;
     pub(super) const DIRECTORY: u8 = 14;
+    pub(super) const GAP: u8 = 15;
 }
 
 /// The order in which the fields of files are written.
@@ -117,6 +118,9 @@ impl FieldWriter<'_> {
         }
         if let Some(DirectoryFacts { sorted, entries }) = unix.directory {
             self.field(field::DIRECTORY, &[&[u8::from(sorted)], &entries.to_be_bytes()]);
+        }
+        if let Some(gap) = unix.gap {
+            self.field(field::GAP, &[&[gap_number(gap)]]);
         }
     }
 
@@ -315,9 +319,21 @@ fn decode_field(
             let (flags, entries) = (value.u8("directory flags")?, value.u64("entries")?);
             unix.directory = Some(DirectoryFacts { sorted: flags & 1 != 0, entries });
         }
+        field::GAP => {
+            // A reason of tomorrow: nothing may be concluded from what is not there.
+            let left_out = value.u8("gap")? == gap_number(Gap::LeftOut);
+            unix.gap = Some(if left_out { Gap::LeftOut } else { Gap::Incomplete });
+        }
         unknown => unix.unknown.push((unknown, value.take("field", length)?.to_vec())),
     }
     Ok(())
+}
+
+const fn gap_number(gap: Gap) -> u8 {
+    match gap {
+        Gap::LeftOut => 1,
+        Gap::Incomplete => 2,
+    }
 }
 
 fn time(value: &mut Cursor<'_>) -> Result<Timestamp, FormatError> {
@@ -368,6 +384,7 @@ pub(super) mod tests {
             holes: Some(vec![Hole { offset: 4096, length: 1 << 40 }]),
             external: Some(ExternalStream { entry: 9, generation: 1 }),
             directory: Some(DirectoryFacts { sorted: true, entries: 2_000_000 }),
+            gap: Some(Gap::Incomplete),
             unknown: vec![(200, b"of tomorrow".to_vec())],
         }
     }

@@ -7,7 +7,7 @@ use venti_proto::{BlockStore, Entry};
 
 use super::{Child, DirectoryScan, Piece, ReadError, content, lookup};
 use crate::format::{
-    DeviceNumber, FileKind, MAX_EXTERNAL_SIZE, UnixMetadata, VacDir, decode_external,
+    DeviceNumber, FileKind, Gap, MAX_EXTERNAL_SIZE, UnixMetadata, VacDir, decode_external,
 };
 
 /// The longest target of a symbolic link that is read: the limit of Linux.
@@ -113,6 +113,21 @@ impl Node {
     #[must_use]
     pub fn qid(&self) -> u64 {
         self.qid_offset.wrapping_add(self.metadata.qid)
+    }
+
+    /// Where the numbers of the archive that this file comes from start in this one: archives that
+    /// were merged into it keep their own.
+    #[must_use]
+    pub fn number_space(&self) -> u64 {
+        self.qid_offset
+    }
+
+    /// Why a directory has not everything that it had, if so.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn gap(&self) -> Result<Option<Gap>, ReadError> {
+        Ok(self.unix()?.and_then(|unix| unix.gap))
     }
 
     /// What Unix knows of the file, with the fields that are in a stream of their own; `None` in

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 /// The inode flags of chattr(1) that a person can set; the others say how a file system stores
 /// the file (extents, an indexed directory) and mean nothing elsewhere.
-const KEPT_FLAGS: u32 = 0x6283_c4ff;
+pub(crate) const KEPT_FLAGS: u32 = 0x6283_c4ff;
 
 /// A list of names or a value is asked for again at most this often when it grows meanwhile.
 const ATTEMPTS: usize = 8;

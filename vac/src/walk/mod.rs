@@ -16,6 +16,7 @@ mod patterns;
 
 pub use attributes::{Attributes, DeviceNumber, FileKind, Identity, Moment};
 pub use directory::{Directory, attributes_of_path, has_content, says_vanished};
+pub(crate) use extended::KEPT_FLAGS;
 pub use extended::{Extended, ExtendedError};
 pub use file_systems::{FileSystems, Mounted};
 pub use holes::{find_data, holes};

@@ -4,9 +4,12 @@
 
 mod builder;
 mod chosen;
+mod delete;
 mod directories;
+mod exact;
 mod golden;
 mod hostile;
+mod killed;
 mod medium;
 mod mutated;
 mod program;

@@ -63,8 +63,13 @@ impl Fixture {
 
     /// Archives the tree; nothing may be missing.
     pub(crate) fn archive(&self) -> Archive {
+        self.archive_of(&self.tree())
+    }
+
+    /// Archives anything.
+    pub(crate) fn archive_of(&self, path: &Path) -> Archive {
         let heard = Arc::new(Heard::default());
-        let sources = vec![Source::Path(self.tree())];
+        let sources = vec![Source::Path(path.to_owned())];
         let (options, progress) = (Options::default(), Arc::new(Progress::default()));
         let observer: Arc<dyn archiver::Observer> = heard.clone();
         let made = archive(&*self.store, sources, &options, &progress, observer).unwrap();

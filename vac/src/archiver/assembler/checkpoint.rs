@@ -16,6 +16,7 @@ use venti_proto::Score;
 
 use super::{Assembler, OpenDirectory};
 use crate::archiver::error::ArchiveError;
+use crate::format::Gap;
 
 /// How often an unfinished archive is kept to go on from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +74,7 @@ impl Assembler<'_> {
             if let Some((entry, streams)) = below.take() {
                 self.push_into(&mut open, entry, &streams)?;
             }
+            open.gap = Some(Gap::Incomplete);
             below = Some(self.close(&mut open)?);
         }
         let Some((dir, streams)) = below else { return Err(ArchiveError::Interrupted) };

@@ -14,6 +14,7 @@ use super::super::reader::failure_of;
 use super::super::select::Crossing;
 use super::super::sources::Origin;
 use super::{Level, Names, OPEN_LEVELS, Scanner};
+use crate::format::Gap;
 use crate::walk::{Attributes, Directory, Extended};
 
 impl<'a> Scanner<'a> {
@@ -70,8 +71,11 @@ impl<'a> Scanner<'a> {
 
     /// Keeps a directory without its content, so that there is something to mount on.
     fn enter_nothing(&mut self, name: &CStr, attributes: Attributes, reason: ProblemKind) {
+        let failed = matches!(reason, ProblemKind::Failed(_));
         self.left_out(reason);
         self.enter_event(name, Some(attributes), Extended::default());
+        let gap = if failed { Gap::Incomplete } else { Gap::LeftOut };
+        self.chunk.events.push(Event::Gap(gap));
         self.chunk.events.push(Event::Leave);
     }
 

@@ -8,6 +8,7 @@ use super::super::error::{ArchiveError, Problem, ProblemKind};
 use super::super::old::{OldDirectory, OldStreams};
 use super::super::old_entry::OldEntry;
 use super::Scanner;
+use crate::format::Gap;
 use crate::walk::{Attributes, Directory, Extended};
 
 impl<'a> Scanner<'a> {
@@ -70,7 +71,9 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    pub(super) fn fail(&self, failure: Failure) {
+    /// Reports what could not be read, in the directory that the walk is in.
+    pub(super) fn fail(&mut self, failure: Failure) {
+        self.chunk.events.push(Event::Gap(Gap::Incomplete));
         self.shared
             .report(&Problem { path: self.path.clone(), kind: ProblemKind::Failed(failure) });
     }

@@ -54,10 +54,13 @@ EXIT STATUS
 ///
 /// ARCHIVE is the score that vac printed, or a file that holds it. With FILES only these are
 /// restored, directories with all that is in them. Nothing is written outside of the directory,
-/// whatever the archive says, and no file is left that is not whole.
+/// whatever the archive says, and no file is left that is not whole. Only if unvac is killed, or
+/// the system goes down, the last files of less than a block (8 KiB) may be short: the next unvac
+/// replaces them, with -d too, for that compares the content of every file.
 ///
-/// The superuser restores owners, devices and set-uid bits; others what they may, and are told
-/// what not.
+/// The superuser restores owners, devices and set-uid bits; others what they may: a group that they
+/// belong to, and no set-uid or set-gid bit of an owner or group that they can not set. They are
+/// told what not, and that alone does not make the restore incomplete.
 #[derive(Debug, Parser)]
 #[command(name = "unvac", version, disable_help_flag = true, after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -94,7 +97,8 @@ pub(crate) struct Arguments {
     #[arg(short = 'c', long, conflicts_with_all = ["diff", "list", "tar", "verify"])]
     pub(crate) stdout: bool,
 
-    /// Compare with the files that are there, and write only those that differ
+    /// Compare with the files that are there, and write only what differs: content, owner,
+    /// permissions, times, extended attributes and flags
     #[arg(short = 'd', long)]
     pub(crate) diff: bool,
 
@@ -110,7 +114,10 @@ pub(crate) struct Arguments {
     #[arg(short = 's', long)]
     pub(crate) statistics: bool,
 
-    /// Remove from the directories what the archive does not have
+    /// Remove from the directories what the archive does not have. Nothing is removed where another
+    /// file system is mounted, nor from directories that vac left out (mounts, marked caches) or
+    /// could not read; what --exclude kept out of the archive is removed unless it is excluded here,
+    /// too
     #[arg(long, conflicts_with_all = ["tar", "verify", "stdout"])]
     pub(crate) delete: bool,
 
