@@ -510,6 +510,11 @@ impl<'a> Assembler<'a> {
         if made_up {
             dir = dated_directory(&dir.name, streams.names, day.modified);
         }
+        // The same file has the same qid on each day, and is another file all the same.
+        let offset = base.largest_qid.wrapping_add(1);
+        let max = offset.wrapping_add(self.largest_qid);
+        dir.qid_space = Some(QidSpace { offset, max });
+        self.largest_qid = max;
         let added = OldFile::directory(dir, &streams);
         let year = self.directory_of(&base.year, added)?;
         let dir = dated_directory(&day.year_name(), year.names, day.modified);

@@ -206,7 +206,7 @@ impl<'a> Describer<'a> {
 
 /// Adds what `statx` says of files of some kinds only.
 fn describe_kind(unix: &mut UnixMetadata, qid: u64, attributes: &Attributes) {
-    if attributes.kind == FileKind::Regular && attributes.links > 1 {
+    if attributes.kind != FileKind::Directory && attributes.links > 1 {
         unix.link = Some(HardLink { group: qid, count: attributes.links });
     }
     if matches!(attributes.kind, FileKind::BlockDevice | FileKind::CharacterDevice) {

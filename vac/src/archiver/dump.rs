@@ -57,6 +57,8 @@ pub(super) struct DumpBase {
     pub(super) year: Vec<OldFile>,
     /// The latest day of all.
     pub(super) latest: Option<OldStreams>,
+    /// The largest qid of all days: that of a new one start behind it.
+    pub(super) largest_qid: u64,
 }
 
 impl DumpBase {

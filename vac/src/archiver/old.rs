@@ -85,11 +85,12 @@ impl<'a> OldReader<'a> {
         day: Option<&DumpDay>,
     ) -> Result<OldReader<'a>, ArchiveError> {
         let known = KnownBlocks::default();
-        let (root, mut top, _) = open_top(store, score, &known)?;
+        let (root, mut top, entry) = open_top(store, score, &known)?;
         let mut dump = DumpBase::default();
         if let Some(day) = day {
             dump = DumpBase::read(store, &top, day, &known)
                 .map_err(|detail| ArchiveError::OldArchive { root: score, detail })?;
+            dump.largest_qid = entry.and_then(|dir| dir.qid_space).map_or(0, |space| space.max);
         }
         let comparable = day.is_none() || dump.latest.is_some();
         top = dump.latest.unwrap_or(top);

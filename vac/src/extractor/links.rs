@@ -18,16 +18,21 @@ use super::extended::lift_flags_of;
 use super::place::Construction;
 use super::session::Session;
 use super::{ExtractError, compare, place};
-use crate::format::FileKind;
+use crate::format::Timestamp;
 use crate::reader::Node;
 
-/// Names of one file have the same group and the same content.
+/// Names of one file have the same number, in the same of the archives that were put together to
+/// this one, and all else that a file has but once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Group {
+    space: u64,
     number: u64,
     score: Score,
     size: u64,
-    kind: FileKind,
+    mode: u32,
+    owner: (u32, u32),
+    modified: Timestamp,
+    changed: Option<Timestamp>,
 }
 
 /// The names that the walk has met.
@@ -83,11 +88,17 @@ impl<'s> Links<'s> {
 
 /// The file that this is one of several names of.
 pub(super) fn group_of(node: &Node) -> Option<Group> {
-    let number = node.metadata().unix.as_ref()?.link?.group;
-    let content = node.content();
-    let kind = node.kind();
-    let (score, size) = (content.score, content.size);
-    (kind != FileKind::Directory).then_some(Group { number, score, size, kind })
+    let unix = node.metadata().unix.as_ref().filter(|_| !node.is_directory())?;
+    Some(Group {
+        space: node.number_space(),
+        number: unix.link?.group,
+        score: node.content().score,
+        size: node.content().size,
+        mode: unix.mode,
+        owner: (unix.uid, unix.gid),
+        modified: unix.modified,
+        changed: unix.changed,
+    })
 }
 
 fn link(

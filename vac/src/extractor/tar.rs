@@ -1,13 +1,19 @@
 //! Writes an archive as a tar stream: POSIX 1003.1-2001 (pax) with what GNU tar and star
-//! understand beside it (`SCHILY.xattr`).
+//! understand beside it: `SCHILY.xattr`, `SCHILY.acl`, and `GNU.sparse` 1.0.
+
+mod records;
+mod sparse;
 
 use std::collections::HashMap;
 use std::io::Write;
 
+use super::links::{Group, group_of};
 use super::ordered::Visitor;
 use super::{ExtractError, Observer};
 use crate::format::FileKind;
 use crate::reader::{Node, Piece};
+use records::records;
+use sparse::Sparse;
 
 const BLOCK: usize = 512;
 
@@ -16,15 +22,19 @@ pub struct TarWriter<'a> {
     to: &'a mut dyn Write,
     observer: &'a dyn Observer,
     /// First paths of files with several names.
-    links: HashMap<(u64, venti_proto::Score), Vec<u8>>,
+    links: HashMap<Group, Vec<u8>>,
 }
 
 /// The fields of a header.
+#[derive(Clone, Copy)]
 struct Header<'a> {
     path: &'a [u8],
     link: &'a [u8],
+    /// Bytes that follow.
     size: u64,
     type_flag: u8,
+    /// For a sparse file its own path and size: those above are of what is in the stream.
+    sparse: Option<(&'a [u8], u64)>,
 }
 
 impl<'a> TarWriter<'a> {
@@ -58,56 +68,97 @@ impl<'a> TarWriter<'a> {
         if node.is_directory() {
             name.push(b'/');
         }
-        let group = node.metadata().unix.as_ref().and_then(|unix| unix.link);
-        let mut header = Header { path: &name, link: b"", size: 0, type_flag: type_flag(node) };
-        if let (Some(link), false) = (group, node.is_directory()) {
-            let key = (link.group, node.content().score);
-            if let Some(first) = self.links.get(&key).cloned() {
-                header = Header { link: &first, type_flag: b'1', ..header };
-                return self.header(&header, node);
-            }
-            self.links.insert(key, path.to_vec());
+        let group = group_of(node);
+        let type_flag = type_flag(node);
+        let header = Header { path: &name, link: b"", size: 0, type_flag, sparse: None };
+        if let Some(first) = group.and_then(|group| self.links.get(&group)).cloned() {
+            return self.header(&Header { link: &first, type_flag: b'1', ..header }, node);
         }
         match node.kind() {
-            FileKind::Regular => {
-                header.size = node.size();
-                self.header(&header, node)?;
-                self.content(path, node)
-            }
+            FileKind::Regular => self.regular(path, header, node)?,
             FileKind::Symlink => {
                 let target = node.link_target()?;
-                header.link = &target;
-                self.header(&header, node)
+                self.header(&Header { link: &target, ..header }, node)?;
             }
             // Tar knows no sockets.
-            FileKind::Socket => Err(ExtractError::NotPossible { what: "a socket in a tar stream" }),
-            _ => self.header(&header, node),
+            FileKind::Socket => {
+                return Err(ExtractError::NotPossible { what: "a socket in a tar stream" });
+            }
+            _ => self.header(&header, node)?,
         }
+        if let Some(group) = group {
+            self.links.insert(group, path.to_vec());
+        }
+        Ok(())
     }
 
-    /// Writes the content. The header promised its size: where a block can not be read there is
-    /// no way back, so that ends the stream.
-    fn content(&mut self, _path: &[u8], node: &Node) -> Result<(), ExtractError> {
+    fn regular(
+        &mut self,
+        path: &[u8],
+        header: Header<'_>,
+        node: &Node,
+    ) -> Result<(), ExtractError> {
+        let size = node.size();
+        let Some(sparse) = Sparse::of(node)? else {
+            self.header(&Header { size, ..header }, node)?;
+            return self.content(node, &Sparse::dense(size));
+        };
+        let name = sparse::name_in_the_stream(path);
+        let map = sparse.map();
+        let stored = map.len() as u64 + sparse.bytes();
+        let header = Header { path: &name, size: stored, sparse: Some((path, size)), ..header };
+        self.header(&header, node)?;
+        self.put(&map)?;
+        self.content(node, &sparse)
+    }
+
+    /// Writes the parts of the content that hold data. The header promised their size: where a
+    /// block can not be read there is no way back, so that ends the stream.
+    fn content(&mut self, node: &Node, parts: &Sparse) -> Result<(), ExtractError> {
         const ZEROS: [u8; 8192] = [0; 8192];
-        node.read_in_order(&mut |piece| match piece {
-            Piece::Data(bytes) => self.put(bytes),
-            Piece::Zeros(mut count) => {
-                while count > 0 {
-                    let part = count.min(ZEROS.len() as u64);
-                    self.put(&ZEROS[..usize::try_from(part).unwrap_or(0)])?;
-                    count -= part;
+        let mut offset = 0;
+        node.read_in_order(&mut |piece| {
+            let length = match &piece {
+                Piece::Data(bytes) => bytes.len() as u64,
+                Piece::Zeros(count) => *count,
+            };
+            let mut at = offset;
+            offset += length;
+            while at < offset {
+                let (is_data, end) = parts.run(at, offset);
+                match &piece {
+                    Piece::Data(bytes) => {
+                        let place = |at: u64| usize::try_from(at + length - offset).unwrap_or(0);
+                        let bytes = &bytes[place(at)..place(end)];
+                        if is_data {
+                            self.put(bytes)?;
+                        } else if bytes.iter().any(|byte| *byte != 0) {
+                            let detail = "a hole of the file has content".to_owned();
+                            return Err(ExtractError::Broken { detail });
+                        }
+                    }
+                    Piece::Zeros(_) if is_data => {
+                        let mut rest = end - at;
+                        while rest > 0 {
+                            let part = rest.min(ZEROS.len() as u64);
+                            self.put(&ZEROS[..usize::try_from(part).unwrap_or(0)])?;
+                            rest -= part;
+                        }
+                    }
+                    Piece::Zeros(_) => {}
                 }
-                Ok(())
+                at = end;
             }
+            Ok(())
         })
         .map_err(|error: ExtractError| ExtractError::Broken { detail: error.to_string() })?;
-        self.pad(node.size())
+        self.pad(parts.bytes())
     }
 
     fn header(&mut self, header: &Header<'_>, node: &Node) -> Result<(), ExtractError> {
         let records = records(header, node)?;
         if !records.is_empty() {
-            let pax = Header { path: b"././@PaxHeader", link: b"", ..*header };
+            let pax = Header { path: b"././@PaxHeader", link: b"", sparse: None, ..*header };
             let pax = Header { size: records.len() as u64, type_flag: b'x', ..pax };
             self.put(&ustar(&pax, None))?;
             self.put(&records)?;
@@ -188,53 +239,4 @@ fn ustar(header: &Header<'_>, node: Option<&Node>) -> [u8; BLOCK] {
     let sum: u64 = block.iter().map(|byte| u64::from(*byte)).sum();
     block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
     block
-}
-
-/// The pax records that a file needs.
-fn records(header: &Header<'_>, node: &Node) -> Result<Vec<u8>, ExtractError> {
-    let mut records = Vec::new();
-    if header.path.len() > 100 || !header.path.is_ascii() {
-        record(&mut records, b"path", header.path);
-    }
-    if header.link.len() > 100 || !header.link.is_ascii() {
-        record(&mut records, b"linkpath", header.link);
-    }
-    if header.size >= 1 << 33 {
-        record(&mut records, b"size", header.size.to_string().as_bytes());
-    }
-    let modified = node.metadata().modified();
-    if modified.nanoseconds != 0 || modified.seconds < 0 {
-        // Nanoseconds count forward: 1.5 s before 1970 is -1.5 in the record.
-        let total = i128::from(modified.seconds) * 1_000_000_000 + i128::from(modified.nanoseconds);
-        let sign = if total < 0 { "-" } else { "" };
-        let total = total.unsigned_abs();
-        let text = format!("{sign}{}.{:09}", total / 1_000_000_000, total % 1_000_000_000);
-        record(&mut records, b"mtime", text.as_bytes());
-    }
-    if let Some(unix) = node.unix()? {
-        for (key, number) in [(&b"uid"[..], unix.uid), (b"gid", unix.gid)] {
-            if number > 0o7_777_777 {
-                record(&mut records, key, number.to_string().as_bytes());
-            }
-        }
-        for xattr in &unix.xattrs {
-            record(&mut records, &[b"SCHILY.xattr.", &xattr.name[..]].concat(), &xattr.value);
-        }
-    }
-    Ok(records)
-}
-
-/// `LENGTH KEY=VALUE\n`, where the length counts its own digits.
-fn record(to: &mut Vec<u8>, key: &[u8], value: &[u8]) {
-    let rest = key.len() + value.len() + 3;
-    let mut length = rest + 1;
-    while length != rest + length.to_string().len() {
-        length = rest + length.to_string().len();
-    }
-    to.extend_from_slice(length.to_string().as_bytes());
-    to.push(b' ');
-    to.extend_from_slice(key);
-    to.push(b'=');
-    to.extend_from_slice(value);
-    to.push(b'\n');
 }
