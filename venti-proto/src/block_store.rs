@@ -114,6 +114,13 @@ pub trait BlockStore: Send + Sync {
     /// Any [`StoreError`]; then nothing is promised of the blocks written since the last success.
     fn sync(&self) -> Result<(), StoreError>;
 
+    /// For each block a number by which they can be read in the order in which they lie; `None`
+    /// for those of which nothing is known, and in all if this store has no order.
+    fn places(&self, requests: &[BlockRequest]) -> Option<Vec<Option<u64>>> {
+        let _ = requests;
+        None
+    }
+
     /// Reads one block into a new buffer.
     ///
     /// # Errors

@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::message::Version;
+use crate::places::{MAX_PLACES, decode_answer, encode_question};
 use crate::session::{ReadError, RequestKind, store_error_from_text};
 use crate::{
     BlockRequest, BlockStore, BlockType, Deliver, HashedBatch, MAX_BLOCK_SIZE, Message, Presence,
@@ -277,6 +278,21 @@ impl BlockStore for Client {
             }
         });
         failure.map(|()| presence)
+    }
+
+    /// Asked over the first connection; a server that does not know the question is not asked
+    /// again by whoever got no answer.
+    fn places(&self, requests: &[BlockRequest]) -> Option<Vec<Option<u64>>> {
+        let connection = self.connections.first().filter(|c| c.version() == Version::X1)?;
+        let mut places = Vec::with_capacity(requests.len());
+        for part in requests.chunks(MAX_PLACES) {
+            let data = encode_question(part);
+            let message = |tag| Message::Tplaces { tag, data: data.clone().into() };
+            let answer = connection.ask_for_answer(RequestKind::Places, &message).ok()?;
+            let (Outcome::Data(_), answer) = answer else { return None };
+            places.extend(decode_answer(&answer, part.len()).ok()?);
+        }
+        Some(places)
     }
 
     fn sync(&self) -> Result<(), StoreError> {

@@ -36,6 +36,7 @@ pub fn check(store: &dyn BlockStore, seed: u64) -> Outcome {
     duplicates_are_one_block(store, seed)?;
     a_block_too_large_is_refused(store)?;
     many_requests_are_each_answered_once(store, seed)?;
+    places_are_of_stored_blocks(store, seed)?;
     threads_do_not_disturb_each_other(store, seed)
 }
 
@@ -215,6 +216,26 @@ fn many_requests_are_each_answered_once(store: &dyn BlockStore, seed: u64) -> Ou
         Some(found) => Err(violation(RULE, "every second block present", found)),
         None => Ok(()),
     }
+}
+
+fn places_are_of_stored_blocks(store: &dyn BlockStore, seed: u64) -> Outcome {
+    const RULE: &str = "a store that has places has one for every stored block, and no other";
+    // More than one message may ask for.
+    let data = |number: u64| (BlockType::DATA, bytes(seed, 10_000 + number, 100));
+    let blocks = batch((0..2500).map(data));
+    succeeds(RULE, store.write(&blocks))?;
+    succeeds(RULE, store.sync())?;
+    let mut requests: Vec<_> = blocks.iter().map(|block| BlockRequest::from(&block)).collect();
+    let absent = BlockRequest { score: Score::of(b"nobody wrote this"), ..requests[0] };
+    requests.push(absent);
+    let Some(places) = store.places(&requests) else { return Ok(()) };
+    let known: std::collections::HashSet<_> = places.iter().flatten().collect();
+    let expected = (requests.len(), blocks.len(), None);
+    let found = (places.len(), known.len(), places.last().copied().flatten());
+    if found != expected {
+        return Err(violation(RULE, &format!("{expected:?}"), found));
+    }
+    Ok(())
 }
 
 fn threads_do_not_disturb_each_other(store: &dyn BlockStore, seed: u64) -> Outcome {

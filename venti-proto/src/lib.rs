@@ -18,6 +18,7 @@ mod entry;
 pub mod hash_tree;
 mod memory_store;
 pub mod message;
+pub mod places;
 mod root;
 pub mod roots;
 mod score;

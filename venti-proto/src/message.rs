@@ -197,6 +197,20 @@ pub enum Message<'a> {
         /// A JSON object, at most [`MAX_STATS_SIZE`] bytes.
         data: Cow<'a, [u8]>,
     },
+    /// `VtTplaces tag[1] (score[20] type[1])*`
+    Tplaces {
+        /// Chosen by the client.
+        tag: Tag,
+        /// See [`decode_question`](crate::places::decode_question).
+        data: Cow<'a, [u8]>,
+    },
+    /// `VtRplaces tag[1] (place[8])*`
+    Rplaces {
+        /// That of the request.
+        tag: Tag,
+        /// See [`decode_answer`](crate::places::decode_answer).
+        data: Cow<'a, [u8]>,
+    },
 }
 
 impl Message<'_> {
@@ -224,6 +238,8 @@ impl Message<'_> {
             Message::RwatchRoots { .. } => Kind::RwatchRoots,
             Message::Tstats { .. } => Kind::Tstats,
             Message::Rstats { .. } => Kind::Rstats,
+            Message::Tplaces { .. } => Kind::Tplaces,
+            Message::Rplaces { .. } => Kind::Rplaces,
         }
     }
 
@@ -250,7 +266,9 @@ impl Message<'_> {
             | Message::TwatchRoots { tag, .. }
             | Message::RwatchRoots { tag, .. }
             | Message::Tstats { tag }
-            | Message::Rstats { tag, .. } => *tag,
+            | Message::Rstats { tag, .. }
+            | Message::Tplaces { tag, .. }
+            | Message::Rplaces { tag, .. } => *tag,
         }
     }
 }

@@ -84,6 +84,28 @@ impl Catalogue {
         }
     }
 
+    /// Fills in where blocks are that `found` has no place for, by what is in memory and in the
+    /// index, without a look at the log.
+    pub(super) fn guess(&self, requests: &[BlockRequest], found: &mut [Option<Location>]) {
+        let mut rest = Vec::new();
+        for (place, request) in requests.iter().enumerate() {
+            if found[place].is_none() {
+                found[place] = self.locate_cached(request).map(|located| located.location);
+            }
+            if found[place].is_none() {
+                rest.push(place);
+            }
+        }
+        let asked: Vec<BlockRequest> = rest.iter().map(|place| requests[*place]).collect();
+        let mut lookups = Vec::new();
+        self.index.lookup(&asked, &mut lookups);
+        for (place, lookup) in rest.into_iter().zip(lookups) {
+            if let Lookup::Found(location) = lookup {
+                found[place] = Some(location);
+            }
+        }
+    }
+
     /// Asks the index about those of `requests` in `rest`. Returns whether an absence may be due
     /// to something that the index does not know.
     fn ask_index(&self, requests: &[BlockRequest], rest: &[usize], answers: &mut [Answer]) -> bool {

@@ -31,6 +31,7 @@ pub use options::{
 pub use stats::StoreStats;
 pub use write::UnverifiedBlock;
 
+use crate::Location;
 use crate::disk::{Disk, DiskLock, RealDisk};
 use crate::fields::StoreIdentity;
 use crate::finding::Finding;
@@ -206,6 +207,11 @@ impl BlockStore for Store {
             size.map(|size| if size.is_some() { Presence::Present } else { Presence::Absent })
         };
         sizes.into_iter().map(presence).collect()
+    }
+
+    fn places(&self, requests: &[BlockRequest]) -> Option<Vec<Option<u64>>> {
+        let place = |at: Location| u64::from(at.arena) << 32 | u64::from(at.offset);
+        Some(self.shared().guess(requests).into_iter().map(|at| at.map(place)).collect())
     }
 
     fn sync(&self) -> Result<(), StoreError> {

@@ -123,6 +123,20 @@ impl Shared {
         found
     }
 
+    /// Where blocks probably are: what the index says is not compared with the log.
+    pub(super) fn guess(&self, requests: &[BlockRequest]) -> Vec<Option<Location>> {
+        let mut open = Vec::with_capacity(requests.len());
+        match &self.log {
+            Some(log) => {
+                log.find(requests.iter().copied(), &mut open);
+            }
+            None => open.resize(requests.len(), None),
+        }
+        let mut found: Vec<_> = open.iter().map(|open| open.map(|find| find.location)).collect();
+        self.catalogue.guess(requests, &mut found);
+        found
+    }
+
     fn find_once(&self, requests: &[BlockRequest]) -> Vec<Find> {
         let mut open = Vec::with_capacity(requests.len());
         match &self.log {

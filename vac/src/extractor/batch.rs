@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustix::fs::{FileType, Mode, ftruncate, makedev, mknodat, symlinkat};
 use rustix::io::Errno;
-use venti_proto::hash_tree::TreeError;
+use venti_proto::hash_tree::{LeafWalk, TreeError};
 use venti_proto::{BlockRequest, Score, StoreError};
 
 use super::attributes::Made;
@@ -24,6 +24,8 @@ use crate::reader::{Node, ReadError};
 pub(super) struct Task<'s> {
     pub(super) directory: Arc<OpenDirectory<'s>>,
     pub(super) node: Node,
+    /// The only pointer block of a file of a few blocks, if it was read already.
+    pub(super) walk: Option<Box<Result<LeafWalk, ReadError>>>,
 }
 
 impl Task<'_> {

@@ -4,6 +4,7 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::fs::ftruncate;
 use venti_proto::hash_tree::{Leaf, LeafWalk};
@@ -57,7 +58,8 @@ struct Open<'p> {
 }
 
 /// Makes files for which [`is_medium`] holds. Problems are reported, each with its file.
-pub(super) fn make_all(session: &Session<'_>, tasks: &[Task<'_>]) {
+pub(super) fn make_all(session: &Session<'_>, tasks: &mut [Task<'_>]) {
+    read_pointers(tasks.iter_mut());
     let planned = plan(session, tasks);
     if session.stopped() {
         return;
@@ -76,37 +78,51 @@ pub(super) fn make_all(session: &Session<'_>, tasks: &[Task<'_>]) {
     }
 }
 
-/// Finds the blocks of all files with one call to the store.
-fn plan<'t, 's>(session: &Session<'_>, tasks: &'t [Task<'s>]) -> Vec<Planned<'t, 's>> {
-    let mut walks: Vec<Result<LeafWalk, ReadError>> = tasks
-        .iter()
-        .map(|task| LeafWalk::new(task.node.content()).map_err(ReadError::from))
-        .collect();
-    let mut requests = Vec::with_capacity(tasks.len());
-    let mut reading = Vec::with_capacity(tasks.len());
-    for (position, walk) in walks.iter().enumerate() {
-        if let Some(request) = walk.as_ref().ok().and_then(LeafWalk::top_request) {
+/// Reads the pointer blocks of all files of which they were not read before, with one call to the
+/// store.
+pub(super) fn read_pointers<'a, 's: 'a>(tasks: impl IntoIterator<Item = &'a mut Task<'s>>) {
+    let missing = tasks.into_iter().filter(|task| task.walk.is_none());
+    let mut reading = Vec::new();
+    let mut requests = Vec::new();
+    for task in missing {
+        let walk = LeafWalk::new(task.node.content());
+        let request = walk.as_ref().ok().and_then(LeafWalk::top_request);
+        task.walk = Some(Box::new(walk.map_err(ReadError::from)));
+        if let Some(request) = request {
             requests.push(request);
-            reading.push(position);
+            reading.push(task);
         }
     }
-    if let Some(task) = tasks.first() {
-        task.node.store().read(&requests, &mut |position, block| {
-            let walk = &mut walks[reading[position]];
-            let taken = match (walk.as_mut(), block) {
-                (Ok(walk), Ok(block)) => walk.take_top(block).map_err(ReadError::from),
-                (Ok(_), Err(error)) => Err(error.into()),
-                (Err(_), _) => return,
-            };
-            if let Err(error) = taken {
-                *walk = Err(error);
-            }
-        });
-    }
+    let Some(store) = reading.first().map(|task| Arc::clone(task.node.store())) else { return };
+    store.read(&requests, &mut |position, block| {
+        let Some(walk) = reading[position].walk.as_deref_mut() else { return };
+        let taken = match (walk.as_mut(), block) {
+            (Ok(walk), Ok(block)) => walk.take_top(block).map_err(ReadError::from),
+            (Ok(_), Err(error)) => Err(error.into()),
+            (Err(_), _) => return,
+        };
+        if let Err(error) = taken {
+            *walk = Err(error);
+        }
+    });
+}
+
+/// The block that comes first in the file, if its pointer block was read.
+pub(super) fn first_block(task: &Task<'_>) -> Option<BlockRequest> {
+    let mut walk = task.walk.as_deref()?.as_ref().ok()?.clone();
+    let mut leaves = Vec::new();
+    // Zeros are one leaf, however many.
+    walk.next_leaves(&**task.node.store(), 2, &mut leaves).ok()?;
+    let first = leaves.iter().find(|leaf| !leaf.is_hole())?;
+    Some(BlockRequest { score: first.score, block_type: task.node.content().kind.leaf_type() })
+}
+
+/// Finds the blocks of all files.
+fn plan<'t, 's>(session: &Session<'_>, tasks: &'t mut [Task<'s>]) -> Vec<Planned<'t, 's>> {
     let mut planned = Vec::with_capacity(tasks.len());
-    for (task, walk) in tasks.iter().zip(walks) {
+    for task in tasks {
         let path = task.path();
-        match leaves_of(task, walk) {
+        match leaves_of(task) {
             Ok((name, mut leaves)) => {
                 let zeros = leaves.extract_if(.., |leaf| leaf.is_hole());
                 let zeros = zeros.map(|leaf| (leaf.offset, leaf.offset + leaf.length)).collect();
@@ -119,12 +135,13 @@ fn plan<'t, 's>(session: &Session<'_>, tasks: &'t [Task<'s>]) -> Vec<Planned<'t,
     planned
 }
 
-fn leaves_of(
-    task: &Task<'_>,
-    walk: Result<LeafWalk, ReadError>,
-) -> Result<(CString, Vec<Leaf>), ExtractError> {
+fn leaves_of(task: &mut Task<'_>) -> Result<(CString, Vec<Leaf>), ExtractError> {
     let name = place::c_name(task.node.name())?;
     let mut leaves = Vec::new();
+    let walk = match task.walk.take() {
+        Some(walk) => *walk,
+        None => LeafWalk::new(task.node.content()).map_err(ReadError::from),
+    };
     // The only pointer block is there: nothing is read, and what it holds bounds the leaves.
     walk?.next_leaves(&**task.node.store(), usize::MAX, &mut leaves).map_err(ReadError::from)?;
     Ok((name, leaves))

@@ -1,10 +1,10 @@
 //! Restores an archive into a directory, and never outside of it.
 //!
 //! One thread walks the archive, many directories with one call to the store, and makes the
-//! directories. What it finds goes in batches to workers, each of which reads the blocks of some
-//! hundred small files with one call and writes each block from where it arrived: no block is
-//! copied or handed from thread to thread. Files of a few blocks go in batches, too; a large one is
-//! made by itself.
+//! directories. What it finds is put into the order in which the store has it, some thousand files
+//! at a time, and goes in batches to workers, each of which reads the blocks of some hundred small
+//! files with one call and writes each block from where it arrived: no block is copied or handed
+//! from thread to thread. Files of a few blocks go in batches, too; a large one is made by itself.
 //!
 //! A directory is held open by everything that is still to be made in it, and gets its owner,
 //! mode and times when the last of them lets go: so the number of open directories is bounded by
@@ -24,6 +24,7 @@ mod error;
 mod extended;
 mod large;
 mod links;
+mod log_order;
 mod medium;
 mod open_directory;
 mod options;
@@ -36,9 +37,9 @@ mod session;
 mod tar;
 mod verify;
 mod walker;
+mod zeros;
 
 pub use error::{ExtractError, Severity};
-mod zeros;
 pub use options::{ExtractOptions, Limits, Owners};
 pub use ordered::{Visitor, visit};
 pub use restore::restore;

@@ -136,7 +136,7 @@ fn work(session: &Session<'_>, tally: &Tally, jobs: &Receiver<Job<'_>>) {
         let _done = Done(tally);
         match job {
             Job::Small(tasks) => batch::make_all(session, &tasks),
-            Job::Medium(tasks) => medium::make_all(session, &tasks),
+            Job::Medium(mut tasks) => medium::make_all(session, &mut tasks),
             Job::Large(task) => large::make(session, &task),
         }
     }

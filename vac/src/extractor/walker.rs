@@ -14,6 +14,7 @@ use venti_proto::Score;
 use super::batch::Task;
 use super::destination::Destination;
 use super::links::Links;
+use super::log_order::LogOrder;
 use super::open_directory::OpenDirectory;
 use super::selection::{Selection, Wanted};
 use super::session::Session;
@@ -57,6 +58,7 @@ pub(super) struct Walker<'s, 'w> {
     selection: &'w Selection,
     crew: &'w dyn Crew<'s>,
     stack: Vec<Pending<'s, 'w>>,
+    order: LogOrder<'s>,
     small: Vec<Task<'s>>,
     small_bytes: u64,
     medium: Vec<Task<'s>>,
@@ -80,6 +82,7 @@ impl<'s, 'w> Walker<'s, 'w> {
             selection,
             crew,
             stack: Vec::new(),
+            order: LogOrder::new(),
             small: Vec::new(),
             small_bytes: 0,
             medium: Vec::new(),
@@ -260,7 +263,7 @@ impl<'s, 'w> Walker<'s, 'w> {
             return self.stack.push(Pending::Directory { parent, node, wanted });
         }
         let Some(directory) = directory.open(self.session) else { return };
-        if let Some(task) = self.links.take(Task { directory, node }) {
+        if let Some(task) = self.links.take(Task { directory, node, walk: None }) {
             self.give(task);
         }
     }
@@ -325,6 +328,18 @@ impl<'s, 'w> Walker<'s, 'w> {
     }
 
     fn give(&mut self, task: Task<'s>) {
+        if self.order.push(task) {
+            self.give_gathered();
+        }
+    }
+
+    fn give_gathered(&mut self) {
+        for task in self.order.take(self.session) {
+            self.batch(task);
+        }
+    }
+
+    fn batch(&mut self, task: Task<'s>) {
         let size = task.node.size();
         if task.is_small() {
             self.small_bytes += size;
@@ -345,6 +360,7 @@ impl<'s, 'w> Walker<'s, 'w> {
     }
 
     fn flush(&mut self) {
+        self.give_gathered();
         self.flush_small();
         self.flush_medium();
     }

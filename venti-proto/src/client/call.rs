@@ -79,7 +79,8 @@ impl Call {
             Answer::Read(data)
             | Answer::RecordRoot(data)
             | Answer::ListRoots(data)
-            | Answer::Stats(data) => {
+            | Answer::Stats(data)
+            | Answer::Places(data) => {
                 let start = inbox.bytes.len();
                 inbox.bytes.extend_from_slice(data);
                 Outcome::Data(start..inbox.bytes.len())

@@ -135,7 +135,9 @@ impl Message<'_> {
             | Message::RrecordRoot { data, .. }
             | Message::TlistRoots { data, .. }
             | Message::RlistRoots { data, .. }
-            | Message::Rstats { data, .. } => data.len(),
+            | Message::Rstats { data, .. }
+            | Message::Tplaces { data, .. }
+            | Message::Rplaces { data, .. } => data.len(),
             Message::TwatchRoots { .. } => 8 + 4,
             Message::RwatchRoots { .. } => 8,
             Message::Twrite { data, .. } => 1 + 3 + data.len(),
@@ -176,7 +178,9 @@ impl Message<'_> {
             | Message::RrecordRoot { data, .. }
             | Message::TlistRoots { data, .. }
             | Message::RlistRoots { data, .. }
-            | Message::Rstats { data, .. } => output.extend_from_slice(data),
+            | Message::Rstats { data, .. }
+            | Message::Tplaces { data, .. }
+            | Message::Rplaces { data, .. } => output.extend_from_slice(data),
             Message::TwatchRoots { watch, .. } => {
                 output.extend_from_slice(&watch.known.to_be_bytes());
                 output.extend_from_slice(&watch.milliseconds.to_be_bytes());
@@ -274,6 +278,8 @@ impl<'a> Fields<'a> {
             }
             Kind::Tstats => Message::Tstats { tag },
             Kind::Rstats => Message::Rstats { tag, data: self.all() },
+            Kind::Tplaces => Message::Tplaces { tag, data: self.all() },
+            Kind::Rplaces => Message::Rplaces { tag, data: self.all() },
         })
     }
 

@@ -61,6 +61,8 @@ kinds! {
     RwatchRoots = 69,
     Tstats = 70,
     Rstats = 71,
+    Tplaces = 72,
+    Rplaces = 73,
 }
 
 impl Kind {
@@ -107,6 +109,7 @@ mod tests {
                 "TlistRoots RlistRoots",
                 "TwatchRoots RwatchRoots",
                 "Tstats Rstats",
+                "Tplaces Rplaces",
             ]
         );
     }

@@ -40,7 +40,9 @@ impl fmt::Display for Message<'_> {
             | Message::RrecordRoot { data, .. }
             | Message::TlistRoots { data, .. }
             | Message::RlistRoots { data, .. }
-            | Message::Rstats { data, .. } => {
+            | Message::Rstats { data, .. }
+            | Message::Tplaces { data, .. }
+            | Message::Rplaces { data, .. } => {
                 write!(f, " count {} {}", data.len(), Bytes(data))
             }
             Message::TwatchRoots { watch, .. } => {
@@ -158,6 +160,8 @@ impl FromStr for Message<'static> {
             "RwatchRoots" => Message::RwatchRoots { tag, next: words.field("next")? },
             "Tstats" => Message::Tstats { tag },
             "Rstats" => Message::Rstats { tag, data: words.counted()? },
+            "Tplaces" => Message::Tplaces { tag, data: words.counted()? },
+            "Rplaces" => Message::Rplaces { tag, data: words.counted()? },
             other => return Err(ParseMessageError::new("the name of a message", other)),
         };
         words.end()?;

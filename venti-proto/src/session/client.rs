@@ -86,6 +86,8 @@ pub enum Answer<'a> {
     WatchRoots(u64),
     /// To a question for figures: a JSON object, not parsed yet.
     Stats(&'a [u8]),
+    /// To a question for places: those, not decoded yet.
+    Places(&'a [u8]),
     /// To any request: why it failed.
     Error(Cow<'a, str>),
 }
@@ -101,6 +103,7 @@ impl Answer<'_> {
             Answer::ListRoots(_) => Kind::RlistRoots,
             Answer::WatchRoots(_) => Kind::RwatchRoots,
             Answer::Stats(_) => Kind::Rstats,
+            Answer::Places(_) => Kind::Rplaces,
             Answer::Error(_) => Kind::Rerror,
         }
     }
@@ -140,6 +143,7 @@ impl ReplyReader {
             Message::RlistRoots { data: Cow::Borrowed(data), .. } => Answer::ListRoots(data),
             Message::RwatchRoots { next, .. } => Answer::WatchRoots(next),
             Message::Rstats { data: Cow::Borrowed(data), .. } => Answer::Stats(data),
+            Message::Rplaces { data: Cow::Borrowed(data), .. } => Answer::Places(data),
             Message::Rerror { error, .. } => Answer::Error(error),
             _ => return Err(SessionError::NotAReply { tag, found }),
         };
@@ -166,6 +170,8 @@ pub enum RequestKind {
     WatchRoots,
     /// `Tstats`.
     Stats,
+    /// `Tplaces`.
+    Places,
 }
 
 impl RequestKind {
@@ -179,6 +185,7 @@ impl RequestKind {
             RequestKind::ListRoots => Kind::TlistRoots,
             RequestKind::WatchRoots => Kind::TwatchRoots,
             RequestKind::Stats => Kind::Tstats,
+            RequestKind::Places => Kind::Tplaces,
         }
     }
 }

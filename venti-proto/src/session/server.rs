@@ -12,7 +12,8 @@ use super::{
     SessionError, VersionLine, common, error_text, greeting, read_too_small, store_error_to_text,
 };
 use crate::message::{DecodeError, FrameTooLarge, Kind, ReadReplyHeader};
-use crate::roots::{NewRoot, RecordError, RootAnswer, RootLogError, RootQuery, RootRequest};
+use crate::places::{decode_question, encode_answer};
+use crate::roots::{NewRoot, RootAnswer, RootLogError, RootQuery, RootRequest};
 use crate::{BlockRequest, BlockType, MAX_BLOCK_SIZE, Message, Score, StoreError, Tag, Version};
 
 /// The name that a server gives itself in the hello: the original's.
@@ -122,6 +123,13 @@ pub enum Request<'a> {
         /// For the answer.
         tag: Tag,
     },
+    /// Say where these blocks lie; only in version x1.
+    Places {
+        /// For the answer.
+        tag: Tag,
+        /// At most [`MAX_PLACES`](crate::places::MAX_PLACES).
+        blocks: Vec<BlockRequest>,
+    },
     /// The client is done: answer what is under way, then close.
     Goodbye,
 }
@@ -213,18 +221,22 @@ impl ServerSession {
             Message::Tsync { tag } => return Some(Request::Sync { tag }),
             Message::TrecordRoot { tag, data } if self.extended() => match NewRoot::decode(&data) {
                 Ok(root) => return Some(root_request(tag, RootRequest::Record(root))),
-                Err(error) => bad_roots(tag, &error),
+                Err(error) => bad_packet(tag, &error),
             },
             Message::TlistRoots { tag, data } if self.extended() => {
                 match RootQuery::decode(&data) {
                     Ok(query) => return Some(root_request(tag, RootRequest::List(query))),
-                    Err(error) => bad_roots(tag, &error),
+                    Err(error) => bad_packet(tag, &error),
                 }
             }
             Message::TwatchRoots { tag, watch } if self.extended() => {
                 return Some(root_request(tag, RootRequest::Watch(watch)));
             }
             Message::Tstats { tag } if self.extended() => return Some(Request::Stats { tag }),
+            Message::Tplaces { tag, data } if self.extended() => match decode_question(&data) {
+                Ok(blocks) => return Some(Request::Places { tag, blocks }),
+                Err(error) => bad_packet(tag, &error),
+            },
             Message::Tgoodbye { .. } => return Some(Request::Goodbye),
             Message::Tping { tag } => Message::Rping { tag },
             other => {
@@ -277,7 +289,7 @@ const fn root_request<'a>(tag: Tag, request: RootRequest) -> Request<'a> {
     Request::Roots { tag, request }
 }
 
-fn bad_roots<'a>(tag: Tag, error: &RecordError) -> Message<'a> {
+fn bad_packet<'a>(tag: Tag, error: &dyn std::error::Error) -> Message<'a> {
     Message::Rerror { tag, error: format!("bad packet: {error}").into() }
 }
 
@@ -328,6 +340,15 @@ impl Responder {
     /// [`MAX_STATS_SIZE`](crate::message::MAX_STATS_SIZE) bytes.
     pub fn stats(&self, tag: Tag, json: &[u8], output: &mut Vec<u8>) {
         self.finish(&Message::Rstats { tag, data: json.into() }, output);
+    }
+
+    /// Answers a question for places; a store that has none knows no such request.
+    pub fn places(&self, tag: Tag, places: Option<&[Option<u64>]>, output: &mut Vec<u8>) {
+        let reply = match places {
+            Some(places) => Message::Rplaces { tag, data: encode_answer(places).into() },
+            None => Message::Rerror { tag, error: error_text::UNKNOWN_REQUEST.into() },
+        };
+        self.finish(&reply, output);
     }
 
     /// Answers any request with why it failed.

@@ -83,6 +83,9 @@ fn execute(
         },
         Request::Roots { tag, .. } => responder.roots(tag, Err(RootLogError::Unsupported), output),
         Request::Stats { tag } => responder.stats(tag, b"{}", output),
+        Request::Places { tag, ref blocks } => {
+            responder.places(tag, store.places(blocks).as_deref(), output);
+        }
         Request::Goodbye => {}
     }
 }

@@ -79,6 +79,8 @@ fn message() -> impl Strategy<Value = Message<'static>> {
         (tag(), any::<u64>()).prop_map(|(tag, next)| Message::RwatchRoots { tag, next }),
         tag().prop_map(|tag| Message::Tstats { tag }),
         (tag(), data()).prop_map(|(tag, data)| Message::Rstats { tag, data }),
+        (tag(), data()).prop_map(|(tag, data)| Message::Tplaces { tag, data }),
+        (tag(), data()).prop_map(|(tag, data)| Message::Rplaces { tag, data }),
     ]
 }
 

@@ -146,6 +146,11 @@ fn execute(
         Request::Stats { tag } => {
             responder.stats(tag, format!("{{\"blocks\":{}}}", store.len()).as_bytes(), out);
         }
+        Request::Places { tag, blocks } => {
+            // In the order in which they were asked for.
+            let places: Vec<_> = (0..blocks.len() as u64).map(Some).collect();
+            responder.places(tag, Some(&places), out);
+        }
         Request::Goodbye => {}
     }
 }

@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout, timeout_at};
 use venti_proto::roots::{RootAnswer, RootRequest, RootWatch};
 use venti_proto::session::{ServerHandshake, ServerSession};
-use venti_proto::{Tag, Version};
+use venti_proto::{BlockRequest, Tag, Version};
 
 use crate::server::buffers::{Buffers, Held, Lease};
 use crate::server::peer::Peer;
@@ -190,6 +190,9 @@ impl Connection {
                 match question {
                     Question::Roots(request) => self.answer_roots(tag, request, &mut turn).await,
                     Question::Stats => self.answer_stats(tag, &mut turn).await,
+                    Question::Places(blocks) => {
+                        self.answer_places(tag, &blocks, &mut turn).await;
+                    }
                 }
             } else if let Some(ended) = self.last.take() {
                 return Err(ended);
@@ -377,6 +380,14 @@ impl Connection {
     fn answer_watch(&self, tag: Tag, next: u64, turn: &mut Turn) {
         let Talk::Requests(session) = &self.talk else { return };
         session.responder().roots(tag, Ok(RootAnswer::Grown(next)), &mut turn.lease.reply);
+    }
+
+    /// Says where blocks lie, from the index only.
+    async fn answer_places(&self, tag: Tag, blocks: &[BlockRequest], turn: &mut Turn) {
+        let Talk::Requests(session) = &self.talk else { return };
+        let responder = session.responder();
+        let places = self.shared.work(|engine| engine.places(blocks)).await;
+        responder.places(tag, places.as_deref(), &mut turn.lease.reply);
     }
 
     async fn answer_sync(&mut self, tag: Tag, turn: &mut Turn) {

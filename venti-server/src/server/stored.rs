@@ -99,6 +99,10 @@ impl BlockStore for StoredBlocks {
         self.store.probe(requests)
     }
 
+    fn places(&self, requests: &[BlockRequest]) -> Option<Vec<Option<u64>>> {
+        self.store.places(requests)
+    }
+
     fn sync(&self) -> Result<(), StoreError> {
         self.store.sync()
     }

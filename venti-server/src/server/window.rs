@@ -27,13 +27,15 @@ pub(crate) struct PendingRead {
     pub(crate) count: u32,
 }
 
-/// What is asked that is not about blocks.
+/// What is asked beside blocks themselves.
 #[derive(Debug)]
 pub(crate) enum Question {
     /// About the roots that the server owns.
     Roots(RootRequest),
     /// What the store holds and the server did.
     Stats,
+    /// Where blocks lie.
+    Places(Vec<BlockRequest>),
 }
 
 /// How the requests of a connection came to their end.
@@ -119,6 +121,9 @@ impl<'a> Window<'a> {
                 self.questions.push((tag, Question::Roots(request)));
             }
             Request::Stats { tag } => self.questions.push((tag, Question::Stats)),
+            Request::Places { tag, blocks } => {
+                self.questions.push((tag, Question::Places(blocks)));
+            }
             Request::Goodbye => self.last = Some(LastRequest::Goodbye),
         }
         true
