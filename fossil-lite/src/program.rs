@@ -1,11 +1,13 @@
 //! What the programs have in common: where the dump is, how they end, what is made from their
 //! definitions.
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use manual::Generated;
+use vac::reader::ReadError;
 use vac::store::{OpenStoreError, Place};
 use venti_proto::address::Address;
 use venti_proto::client::{Client, ClientOptions};
@@ -90,6 +92,18 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Whether every other file would fail in the same way: there is no server, or nobody who
+    /// reads what is printed.
+    #[must_use]
+    pub fn is_of_every_file(&self) -> bool {
+        self.is_broken_pipe() || matches!(self, Failure::File(FileError::Unreachable { .. }))
+    }
+
+    fn is_broken_pipe(&self) -> bool {
+        let broken = |source: &std::io::Error| source.kind() == ErrorKind::BrokenPipe;
+        matches!(self, Failure::System { source, .. } if broken(source))
+    }
+
     /// 1 failed, 2 usage, 10 no such server or store, 11 busy, 12 not allowed.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
@@ -98,7 +112,7 @@ impl Failure {
             Failure::File(FileError::Unreachable { .. }) => 10,
             Failure::File(FileError::PermissionDenied) => 12,
             Failure::System { source, .. } => match source.kind() {
-                std::io::ErrorKind::PermissionDenied => 12,
+                ErrorKind::PermissionDenied => 12,
                 _ => 1,
             },
             Failure::File(_) | Failure::Missing(_) | Failure::Past { .. } => 1,
@@ -109,17 +123,28 @@ impl Failure {
     }
 }
 
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Failure {
+        FileError::from(error).into()
+    }
+}
+
 /// Makes a [`Failure::System`] of what the system said.
 pub fn system(action: impl Into<String>) -> impl FnOnce(std::io::Error) -> Failure {
     let action = action.into();
     move |source| Failure::System { action, source }
 }
 
+/// What a shell says of a program that SIGPIPE has ended.
+const BROKEN_PIPE: u8 = 128 + 13;
+
 /// Ends a program: says why it failed, if it did.
 #[must_use]
 pub fn end(program: &str, result: Result<u8, Failure>) -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
+        // As for any program that writes on after `head` has seen enough.
+        Err(failure) if failure.is_broken_pipe() => ExitCode::from(BROKEN_PIPE),
         Err(failure) => {
             eprintln!("{program}: {failure}");
             ExitCode::from(failure.exit_code())

@@ -64,6 +64,12 @@ impl DumpFile {
         self.inner.parent.as_ref()
     }
 
+    /// The root of the dump.
+    #[must_use]
+    pub fn root_of_dump(&self) -> &DumpFile {
+        self.parent().map_or(self, DumpFile::root_of_dump)
+    }
+
     /// The path in the dump, without a slash at its front.
     #[must_use]
     pub fn path(&self) -> Vec<u8> {
@@ -82,6 +88,13 @@ impl DumpFile {
     pub fn content_key(&self) -> (Score, Score, u64) {
         let node = &self.inner.node;
         (node.content().score, node.meta().map_or(Score::ZERO, |meta| meta.score), node.size())
+    }
+
+    /// The content key in short, over 63 bits: equal numbers, equal content.
+    #[must_use]
+    pub fn content_id(&self) -> u64 {
+        let (content, meta, size) = self.content_key();
+        hash(&[b"content", content.as_bytes(), meta.as_bytes(), &size.to_be_bytes()])
     }
 
     /// Identity across dumps.

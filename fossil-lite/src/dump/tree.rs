@@ -101,6 +101,12 @@ impl Tree {
         &self.store
     }
 
+    /// The host that alone is shown.
+    #[must_use]
+    pub fn only_host(&self) -> Option<&HostName> {
+        self.host.as_ref().filter(|_| self.top.is_none())
+    }
+
     /// Where the tree begins.
     #[must_use]
     pub fn root(&self) -> Place {

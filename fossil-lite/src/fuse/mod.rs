@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fuser::{BackgroundSession, Config, MountOption, SessionACL};
+use venti_proto::roots::HostName;
 
 use crate::dump::Tree;
 use file_system::DumpFileSystem;
@@ -34,7 +35,7 @@ pub enum Audience {
 pub fn mount(tree: Arc<Tree>, at: &Path, audience: Audience) -> std::io::Result<BackgroundSession> {
     let mut config = Config::default();
     config.mount_options = vec![
-        MountOption::FSName("venti".to_owned()),
+        MountOption::FSName(source(&tree)),
         MountOption::Subtype("fossil-lite".to_owned()),
         MountOption::RO,
         MountOption::NoSuid,
@@ -50,4 +51,21 @@ pub fn mount(tree: Arc<Tree>, at: &Path, audience: Audience) -> std::io::Result<
     config.n_threads = Some(8);
     config.clone_fd = true;
     fuser::spawn_mount(DumpFileSystem::new(tree), at, &config)
+}
+
+/// What the table of mounts says is mounted.
+const SOURCE: &str = "venti";
+
+fn source(tree: &Tree) -> String {
+    match tree.only_host() {
+        Some(host) => format!("{SOURCE}:{host}"),
+        None => SOURCE.to_owned(),
+    }
+}
+
+/// The host that alone is shown, of what the table of mounts says is mounted.
+#[must_use]
+pub fn host_of_source(source: &[u8]) -> Option<HostName> {
+    let source = std::str::from_utf8(source).ok()?;
+    source.strip_prefix(SOURCE)?.strip_prefix(':')?.parse().ok()
 }

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use vac::extractor::{ExtractError, ExtractOptions, Observer, Owners, Selection, restore, verify};
 use vac::walk::Patterns;
 
+use super::inside::outside;
 use crate::FileError;
 use crate::dump::DumpFile;
 
@@ -33,14 +34,14 @@ pub struct Extracted {
     pub owners_not_set: u64,
 }
 
-/// Is told of each problem, with the path in the dump: from several threads.
+/// Is told of each problem, with the path on the host: from several threads.
 pub type Tell<'a> = dyn Fn(&[u8], &ExtractError) + Send + Sync + 'a;
 
 /// Hears what the extractor could not do.
 struct Listener<'a> {
     tell: &'a Tell<'a>,
     purpose: Purpose,
-    /// The path in the dump of the directory that the extractor begins at, with a slash.
+    /// The path on the host of the directory that the extractor begins at, with a slash.
     above: Vec<u8>,
     properties: AtomicU64,
     problems: AtomicU64,
@@ -76,8 +77,8 @@ pub fn extract(
     tell: &Tell<'_>,
 ) -> Result<Extracted, FileError> {
     let (parent, name) = parent_and_name(file)?;
-    let mut above = [b"/", &parent.path()[..]].concat();
-    if above.len() > 1 {
+    let mut above = outside(parent.root_of_dump(), &parent.path());
+    if !above.ends_with(b"/") {
         above.push(b'/');
     }
     let listener = Listener {

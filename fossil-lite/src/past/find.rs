@@ -85,7 +85,7 @@ pub fn find(
         let (host, when, first) = (host.clone(), when.clone(), first.name);
         return Ok(Err(Missing::Dump { host, when, first }));
     };
-    let nearest = nearest_with(tree, host, &dumps, included - 1, path, follow_last)?;
+    let nearest = nearest_with(tree, host, &dumps, dump, path, follow_last)?;
     let path = String::from_utf8_lossy(path).into_owned();
     Ok(Err(Missing::File { path, dump: dump.name, nearest }))
 }
@@ -111,18 +111,17 @@ fn nearest_with(
     tree: &Tree,
     host: &HostName,
     dumps: &[Arc<Dump>],
-    from: usize,
+    from: &Dump,
     path: &[u8],
     follow_last: bool,
 ) -> Result<Option<DumpName>, FileError> {
-    for distance in 1..dumps.len() {
-        for position in [from.checked_sub(distance), from.checked_add(distance)] {
-            let Some(dump) = position.and_then(|position| dumps.get(position)) else { continue };
-            match look(tree, host, dump, path, follow_last) {
-                Ok(Some(_)) => return Ok(Some(dump.name)),
-                Err(error @ FileError::Unreachable { .. }) => return Err(error),
-                Ok(None) | Err(_) => {}
-            }
+    let mut others: Vec<&Arc<Dump>> = dumps.iter().filter(|dump| dump.name != from.name).collect();
+    others.sort_by_key(|dump| dump.record.time.abs_diff(from.record.time));
+    for dump in others {
+        match look(tree, host, dump, path, follow_last) {
+            Ok(Some(_)) => return Ok(Some(dump.name)),
+            Err(error @ FileError::Unreachable { .. }) => return Err(error),
+            Ok(None) | Err(_) => {}
         }
     }
     Ok(None)

@@ -13,6 +13,7 @@ use venti_proto::Score;
 use venti_proto::roots::{ArchiveName, HostName};
 
 use super::HistoryCache;
+use super::inside::inside;
 use super::resolve::{resolve, split};
 use crate::FileError;
 use crate::dump::{Dump, DumpFile, Place, Tree, ahead};
@@ -31,10 +32,22 @@ pub struct Snapshot {
     pub kind: String,
     /// Bytes.
     pub size: u64,
+    /// Equal numbers, equal content.
+    pub content_id: u64,
     /// When it changed last: seconds since 1970.
     pub modified: i64,
     /// Who changed it last, or owns it.
     pub who: String,
+}
+
+/// A file as it was found in a dump.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sighting {
+    /// As it was.
+    pub snapshot: Snapshot,
+    /// Its path in the dump, if that is not the one that was asked for: the archive is of a part
+    /// of the host only, or links on the way led elsewhere.
+    pub place: Option<Vec<u8>>,
 }
 
 /// A run of dumps with the same version, or without the file.
@@ -44,8 +57,10 @@ pub struct Version {
     pub newest: Arc<Dump>,
     /// The oldest of them.
     pub oldest: Arc<Dump>,
-    /// The path of the file in them.
+    /// The path of the file on the host.
     pub path: Vec<u8>,
+    /// Its path in the newest of them; where it is not there, what that would be.
+    pub place: Vec<u8>,
     /// `None` where nothing has this path.
     pub snapshot: Option<Snapshot>,
     /// Its path in the dump before, if it had another one there.
@@ -83,21 +98,20 @@ pub fn history(
     path: &[u8],
     cache: &mut HistoryCache,
 ) -> Result<History, FileError> {
-    let names: Vec<&[u8]> = split(path).collect();
-    let mut search = Search { tree, host, path, names, seen: HashMap::new() };
+    let mut search = Search { tree, host, path, seen: HashMap::new() };
     let mut history = History::default();
-    let mut found: Vec<(Arc<Dump>, Option<Snapshot>)> = Vec::with_capacity(dumps.len());
+    let mut found: Vec<(Arc<Dump>, Option<Sighting>)> = Vec::with_capacity(dumps.len());
     let score = |dump: &Arc<Dump>| dump.record.root.score;
     for batch in dumps.rchunks(BATCH) {
         let unknown = batch.iter().filter(|dump| cache.get(score(dump)).is_none());
         search.approach(&unknown.collect::<Vec<_>>());
         for dump in batch.iter().rev() {
-            let snapshot = match cache.get(score(dump)) {
+            let sighting = match cache.get(score(dump)) {
                 Some(known) => known.clone(),
                 None => match search.look(dump) {
-                    Ok(snapshot) => {
-                        cache.put(score(dump), snapshot.clone());
-                        snapshot
+                    Ok(sighting) => {
+                        cache.put(score(dump), sighting.clone());
+                        sighting
                     }
                     Err(error @ FileError::Unreachable { .. }) => return Err(error),
                     Err(error) => {
@@ -106,7 +120,7 @@ pub fn history(
                     }
                 },
             };
-            found.push((Arc::clone(dump), snapshot));
+            found.push((Arc::clone(dump), sighting));
         }
     }
     history.versions = runs(found, path);
@@ -115,25 +129,30 @@ pub fn history(
 
 /// Joins dumps that show the same. Archives of other parts of the host never have the file, so
 /// that it is missing there means nothing.
-fn runs(found: Vec<(Arc<Dump>, Option<Snapshot>)>, path: &[u8]) -> Vec<Version> {
+fn runs(found: Vec<(Arc<Dump>, Option<Sighting>)>, path: &[u8]) -> Vec<Version> {
     let archive = |dump: &Dump| dump.record.root.archive.clone();
     let having: Vec<ArchiveName> = found
         .iter()
-        .filter(|(_, snapshot)| snapshot.is_some())
+        .filter(|(_, sighting)| sighting.is_some())
         .map(|(dump, _)| archive(dump))
         .collect();
     let having: HashSet<_> = having.into_iter().collect();
     let mut versions: Vec<Version> = Vec::new();
-    for (dump, snapshot) in found {
+    for (dump, sighting) in found {
         if !having.contains(&archive(&dump)) {
             continue;
         }
+        let (snapshot, place) = match sighting {
+            Some(Sighting { snapshot, place }) => (Some(snapshot), place),
+            None => (None, None),
+        };
         match versions.last_mut() {
             Some(last) if last.snapshot == snapshot => last.oldest = dump,
             _ => versions.push(Version {
                 newest: Arc::clone(&dump),
                 oldest: dump,
                 path: path.to_vec(),
+                place: place.unwrap_or_else(|| path.to_vec()),
                 snapshot,
                 renamed_from: None,
                 renamed_to: None,
@@ -143,17 +162,27 @@ fn runs(found: Vec<(Arc<Dump>, Option<Snapshot>)>, path: &[u8]) -> Vec<Version> 
     if versions.last().is_some_and(|last| last.snapshot.is_none()) {
         versions.pop();
     }
+    // What is gone was where it had been before.
+    for at in (1..versions.len()).rev() {
+        let (newer, older) = versions.split_at_mut(at);
+        if let (Some(newer), Some(older)) = (newer.last_mut(), older.first())
+            && newer.snapshot.is_none()
+        {
+            newer.place.clone_from(&older.place);
+        }
+    }
     versions
 }
 
-/// A directory by its content, and how many names of the path lead to it.
+/// A directory by its content, and how many names of the path are left below it: they are the last
+/// ones, whatever the archive has above.
 type Step = ((Score, Score, u64), usize);
 
 struct Search<'a> {
     tree: &'a Tree,
     host: &'a HostName,
+    /// On the host.
     path: &'a [u8],
-    names: Vec<&'a [u8]>,
     /// What is below a directory at this depth of the path.
     seen: HashMap<Step, Option<Snapshot>>,
 }
@@ -165,16 +194,29 @@ impl Search<'_> {
         let store = &**self.tree.store();
         let scores: Vec<_> = dumps.iter().map(|dump| dump.record.root.score).collect();
         ahead::archives(store, &scores);
-        let open = |dump: &&Arc<Dump>| self.tree.open_dump(self.host, dump).ok();
-        let mut level: Vec<DumpFile> = dumps.iter().filter_map(open).collect();
-        for (depth, name) in self.names.iter().enumerate() {
+        let mut groups: HashMap<Vec<u8>, Vec<DumpFile>> = HashMap::new();
+        for dump in dumps {
+            if let Ok(root) = self.tree.open_dump(self.host, dump)
+                && let Some(place) = inside(&root, self.path)
+            {
+                groups.entry(place).or_default().push(root);
+            }
+        }
+        for (place, roots) in groups {
+            self.descend(&place, roots);
+        }
+    }
+
+    fn descend(&self, place: &[u8], mut level: Vec<DumpFile>) {
+        let names: Vec<&[u8]> = split(place).collect();
+        for (depth, name) in names.iter().enumerate() {
             let mut met = HashSet::new();
             level.retain(|at| {
-                let step = (at.content_key(), depth);
+                let step = (at.content_key(), names.len() - depth);
                 !self.seen.contains_key(&step) && met.insert(step)
             });
             ahead::directories(
-                store,
+                &**self.tree.store(),
                 &level.iter().map(|at| at.node().clone()).collect::<Vec<_>>(),
             );
             let below = |at: &DumpFile| match self.tree.lookup(&Place::File(at.clone()), name) {
@@ -185,14 +227,19 @@ impl Search<'_> {
         }
     }
 
-    fn look(&mut self, dump: &Arc<Dump>) -> Result<Option<Snapshot>, FileError> {
+    fn look(&mut self, dump: &Arc<Dump>) -> Result<Option<Sighting>, FileError> {
         let root = self.tree.open_dump(self.host, dump)?;
+        let Some(place) = inside(&root, self.path) else { return Ok(None) };
+        let names: Vec<&[u8]> = split(&place).collect();
+        if names.contains(&b"..".as_slice()) {
+            return self.look_through_links(&root);
+        }
         let mut at = root.clone();
         let mut way = Vec::new();
         let mut snapshot = None;
         let mut arrived = true;
-        for (depth, name) in self.names.iter().enumerate() {
-            let key = (at.content_key(), depth);
+        for (depth, name) in names.iter().enumerate() {
+            let key = (at.content_key(), names.len() - depth);
             if let Some(known) = self.seen.get(&key) {
                 snapshot.clone_from(known);
                 arrived = false;
@@ -201,8 +248,8 @@ impl Search<'_> {
             way.push(key);
             match self.tree.lookup(&Place::File(at.clone()), name) {
                 Ok(Place::File(child)) => {
-                    let inside = depth + 1 < self.names.len();
-                    if child.node().kind() == FileKind::Symlink && inside {
+                    let on_the_way = depth + 1 < names.len();
+                    if child.node().kind() == FileKind::Symlink && on_the_way {
                         // What is behind a link is not below this directory.
                         return self.look_through_links(&root);
                     }
@@ -221,12 +268,16 @@ impl Search<'_> {
         for key in way {
             self.seen.insert(key, snapshot.clone());
         }
-        Ok(snapshot)
+        let place = Some(place).filter(|place| place != self.path);
+        Ok(snapshot.map(|snapshot| Sighting { snapshot, place }))
     }
 
-    fn look_through_links(&self, root: &DumpFile) -> Result<Option<Snapshot>, FileError> {
+    fn look_through_links(&self, root: &DumpFile) -> Result<Option<Sighting>, FileError> {
         match resolve(self.tree, root, self.path, false) {
-            Ok(file) => Snapshot::of(&file).map(Some),
+            Ok(file) => {
+                let place = Some([b"/", &file.path()[..]].concat());
+                Ok(Some(Sighting { snapshot: Snapshot::of(&file)?, place }))
+            }
             Err(FileError::NotFound | FileError::NotADirectory | FileError::TooManyLinks) => {
                 Ok(None)
             }
@@ -253,6 +304,7 @@ impl Snapshot {
             version_id: attributes.id.version,
             kind: kind.to_owned(),
             size: attributes.size,
+            content_id: file.content_id(),
             modified: attributes.modified.seconds,
             who: String::from_utf8_lossy(who).into_owned(),
         })

@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use venti_proto::Score;
 use venti_proto::roots::HostName;
 
-use super::Snapshot;
+use super::Sighting;
 
-/// Changed whenever [`Snapshot`] or how it is found changes.
-const VERSION: &str = "3";
+/// Changed whenever [`Sighting`] or how it is found changes.
+const VERSION: &str = "4";
 
 /// Two neighbouring dumps, and a file of which one name is known in the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,14 +40,14 @@ impl Neighbours {
 struct Kept<'a> {
     /// Version, host and path: a file about anything else is none of this.
     about: Cow<'a, str>,
-    known: HashMap<String, Cow<'a, Option<Snapshot>>>,
+    known: HashMap<String, Cow<'a, Option<Sighting>>>,
     other_names: Cow<'a, HashMap<String, Option<Vec<u8>>>>,
 }
 
 /// What is known of one file.
 #[derive(Debug, Default)]
 pub struct HistoryCache {
-    known: HashMap<Score, Option<Snapshot>>,
+    known: HashMap<Score, Option<Sighting>>,
     /// By [`Neighbours`].
     other_names: HashMap<String, Option<Vec<u8>>>,
     /// Where it is kept, and what else must be the same there.
@@ -72,8 +72,8 @@ impl HistoryCache {
         let kept: Option<Kept<'_>> = serde_json::from_slice(&bytes).ok();
         let (known, other_names) = match kept {
             Some(kept) if kept.about == about => {
-                let parsed = |(score, snapshot): (String, Cow<'_, Option<Snapshot>>)| {
-                    Some((score.parse().ok()?, snapshot.into_owned()))
+                let parsed = |(score, sighting): (String, Cow<'_, Option<Sighting>>)| {
+                    Some((score.parse().ok()?, sighting.into_owned()))
                 };
                 let known = kept.known.into_iter().filter_map(parsed).collect();
                 (known, kept.other_names.into_owned())
@@ -85,12 +85,12 @@ impl HistoryCache {
 
     /// What is known of the file in the dump with this score.
     #[must_use]
-    pub fn get(&self, score: Score) -> Option<&Option<Snapshot>> {
+    pub fn get(&self, score: Score) -> Option<&Option<Sighting>> {
         self.known.get(&score)
     }
 
-    pub(super) fn put(&mut self, score: Score, snapshot: Option<Snapshot>) {
-        self.changed |= self.known.insert(score, snapshot).is_none();
+    pub(super) fn put(&mut self, score: Score, sighting: Option<Sighting>) {
+        self.changed |= self.known.insert(score, sighting).is_none();
     }
 
     /// What the file is called in a neighbouring dump, if that was found out.
@@ -105,7 +105,7 @@ impl HistoryCache {
     /// Writes down what is new, if that can be done.
     pub fn save(&self) {
         let Some((file, about)) = self.place.as_ref().filter(|_| self.changed) else { return };
-        let entry = |(score, snapshot): (&Score, _)| (score.to_string(), Cow::Borrowed(snapshot));
+        let entry = |(score, sighting): (&Score, _)| (score.to_string(), Cow::Borrowed(sighting));
         let kept = Kept {
             about: about.into(),
             known: self.known.iter().map(entry).collect(),

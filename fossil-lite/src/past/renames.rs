@@ -8,6 +8,7 @@
 
 use vac::format::Timestamp;
 
+use super::inside::outside;
 use crate::FileError;
 use crate::dump::{Dump, DumpFile, Place, Tree};
 
@@ -20,7 +21,7 @@ pub(super) enum Reach {
     Everywhere,
 }
 
-/// The path, in the dump whose root is `there`, of the file that is `file` in another dump of the
+/// The path on the host, in the dump whose root is `there`, of the file that is `file` in another dump of the
 /// same host; `None` if that dump has no such file, or has it under its name in the other as well.
 ///
 /// # Errors
@@ -32,7 +33,7 @@ pub(super) fn other_name(
     reach: Reach,
 ) -> Result<Option<Vec<u8>>, FileError> {
     let Some(parent) = file.parent() else { return Ok(None) };
-    let search = Search { tree, here: root_of(file), there, wanted: file.id().path };
+    let search = Search { tree, here: file.root_of_dump(), there, wanted: file.id().path };
     if let Some(directory) = search.counterpart(parent)?
         && let Some(found) = search.look_into(&directory)?
     {
@@ -53,10 +54,6 @@ pub(super) fn made_between(born: Option<Timestamp>, older: &Dump, newer: &Dump) 
     born.map(nanoseconds).is_some_and(|born| {
         i128::from(older.record.time) < born && born <= i128::from(newer.record.time)
     })
-}
-
-fn root_of(file: &DumpFile) -> &DumpFile {
-    file.parent().map_or(file, root_of)
 }
 
 struct Search<'a> {
@@ -135,7 +132,7 @@ impl Search<'_> {
             };
         }
         let is_link = here.is_some_and(|here| here.id().path == self.wanted);
-        Ok((!is_link).then(|| [b"/", &path[..]].concat()))
+        Ok((!is_link).then(|| outside(self.there, &path)))
     }
 
     fn child(&self, directory: &DumpFile, name: &[u8]) -> Result<Option<DumpFile>, FileError> {

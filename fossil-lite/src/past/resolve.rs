@@ -4,14 +4,15 @@ use std::collections::VecDeque;
 
 use vac::format::FileKind;
 
+use super::inside::inside;
 use crate::FileError;
 use crate::dump::{DumpFile, Place, Tree};
 
 /// Links that a path may lead through: the limit of Linux.
 const MAX_LINKS: usize = 40;
 
-/// The file at `path` in the dump whose root is `root`. A link at the end is followed only if
-/// `follow_last`; absolute links begin at the root of the dump.
+/// The file that had `path` on the host, in the dump whose root is `root`. A link at the end is
+/// followed only if `follow_last`; absolute links begin at the root of the host.
 ///
 /// # Errors
 /// [`FileError::NotFound`] and the like as stat(2), or why a directory can not be read.
@@ -21,7 +22,8 @@ pub fn resolve(
     path: &[u8],
     follow_last: bool,
 ) -> Result<DumpFile, FileError> {
-    let mut names: VecDeque<Vec<u8>> = split(path).map(<[u8]>::to_vec).collect();
+    let start = inside(root, path).ok_or(FileError::NotFound)?;
+    let mut names: VecDeque<Vec<u8>> = split(&start).map(<[u8]>::to_vec).collect();
     let mut at = root.clone();
     let mut links = 0;
     while let Some(name) = names.pop_front() {
@@ -40,9 +42,11 @@ pub fn resolve(
         if links > MAX_LINKS {
             return Err(FileError::TooManyLinks);
         }
-        let target = child.node().link_target()?;
+        let mut target = child.node().link_target()?;
         if target.starts_with(b"/") {
             at = root.clone();
+            // What lies outside of what was archived is not in the archive.
+            target = inside(root, &target).ok_or(FileError::NotFound)?;
         }
         for name in split(&target).collect::<Vec<_>>().into_iter().rev() {
             names.push_front(name.to_vec());

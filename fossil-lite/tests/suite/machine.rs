@@ -12,7 +12,7 @@ use arenas::{Environment, OpenError, Store, StoreOptions};
 use jiff::Timestamp;
 use vac::archiver::{Observer, Options, Problem, Source, archive};
 use venti_proto::Score;
-use venti_proto::roots::{Completeness, NewRoot, RootLog};
+use venti_proto::roots::{ArchiveName, Completeness, NewRoot, RootLog};
 
 /// A clock that is set, and the identity of a store.
 #[derive(Default)]
@@ -114,6 +114,21 @@ impl Machine {
         });
         fs::rename(&staged, &home).unwrap();
         score
+    }
+
+    /// Archives these paths, as the dump of a host under this name.
+    pub(crate) fn archive(
+        &self,
+        time: &str,
+        host: &str,
+        name: &ArchiveName,
+        paths: Vec<PathBuf>,
+    ) -> Score {
+        self.record_as((host, name.as_str(), Completeness::Complete), time, |store| {
+            let sources = paths.into_iter().map(Source::Path).collect();
+            let (options, progress) = (Options::default(), Arc::default());
+            archive(store, sources, &options, &progress, Arc::new(Silent)).unwrap().root
+        })
     }
 
     /// Records as a dump of `moby` what is made in the store.

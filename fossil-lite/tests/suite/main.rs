@@ -27,6 +27,8 @@ mod p9_messages;
 #[cfg(test)]
 mod p9_transcripts;
 #[cfg(test)]
+mod parts_of_hosts;
+#[cfg(test)]
 mod permissions;
 #[cfg(test)]
 mod programs;

@@ -377,3 +377,33 @@ fn archives_are_recorded_under_the_name_of_the_host_and_found_there() {
     let unknown = place.vac(&["--host", "pequod", "-d", "latest", "tree"]);
     assert_eq!(unknown.status.code(), Some(1), "--no-record recorded nothing");
 }
+
+#[test]
+fn an_archive_is_recorded_under_where_its_files_are() {
+    let place = Place::new();
+    let whole = std::fs::canonicalize(place.path("tree")).unwrap();
+    let escaped = whole.to_str().unwrap()[1..].replace('/', "-");
+    std::fs::write(place.path("list"), "tree\n").unwrap();
+    std::fs::create_dir(place.path("tree/an-na")).unwrap();
+    std::os::unix::fs::symlink("tree/an-na", place.path("link")).unwrap();
+    let record = |directory: &str, arguments: &[&str]| {
+        let store = place.path("store");
+        let mut command = place.command(&["-h", store.to_str().unwrap(), "--host", "moby"]);
+        let output = command.args(arguments).current_dir(place.path(directory)).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+        let options = vac::store::OpenOptions { access: vac::store::Access::Read, connections: 1 };
+        let opened = vac::store::open(store.to_str(), options).unwrap();
+        let page = opened.roots.list(&venti_proto::roots::RootQuery::default()).unwrap();
+        page.records[0].root.archive.to_string()
+    };
+    let whole = whole.to_str().unwrap();
+    for (directory, path) in [("", whole), ("", "tree"), ("tree", "."), ("tree/an-na", "..")] {
+        assert_eq!(record(directory, &[path]), escaped, "{path} in {directory}");
+    }
+    assert_eq!(record("", &["./tree//an-na/"]), format!(r"{escaped}-an\x2dna"));
+    assert_eq!(record("", &["link/../file"]), format!("{escaped}-file"), "where the link leads");
+    let above = escaped.strip_suffix("-tree").unwrap();
+    assert_eq!(record("tree/an-na", &["..", "../../list"]), format!("{escaped}-,{above}-list"));
+    assert_eq!(record("", &["--files-from", "list"]), "~list");
+    assert_eq!(record("", &["-i", "db.sql"]), "~db.sql");
+}

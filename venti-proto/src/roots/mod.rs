@@ -16,5 +16,5 @@ pub use log::{
     MAX_PAGE, RootAnswer, RootLog, RootLogError, RootPage, RootQuery, RootRequest, RootWatch,
 };
 pub use memory::MemoryRootLog;
-pub use name::{ArchiveName, HostName, NameError};
+pub use name::{ArchiveName, ArchiveSource, HostName, NameError};
 pub use record::{Completeness, NewRoot, RootRecord, Seal};

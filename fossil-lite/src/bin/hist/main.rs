@@ -10,7 +10,7 @@ use std::sync::Arc;
 use clap::{ArgAction, CommandFactory, Parser};
 use fossil_lite::date::When;
 use fossil_lite::dump::{Dump, Tree};
-use fossil_lite::past::{Asked, Missing, followed_history};
+use fossil_lite::past::{Asked, DumpNames, Missing, followed_history};
 use fossil_lite::program::{Failure, Source, end, generate, system};
 use jiff::Timestamp;
 use manual::Generated;
@@ -96,7 +96,7 @@ struct Arguments {
     since: Option<String>,
 
     /// Where the dump is mounted, for the names that are printed
-    #[arg(long, value_name = "DIRECTORY", default_value = "/n/dump")]
+    #[arg(long, value_name = "DIRECTORY", default_value = "/n/dump", env = "DUMP")]
     mount: PathBuf,
 
     /// Neither use nor keep what was found before
@@ -148,7 +148,8 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
             eprintln!("hist: {}: in no dump of {host}", file.display());
             code = code.max(1);
         }
-        let shown = Shown { arguments, tree: &tree, host: &host };
+        let names = DumpNames::new(&arguments.mount, &host);
+        let shown = Shown { arguments, tree: &tree, host: &host, names };
         if !shown.print(&found)? {
             code = INCOMPLETE;
         }

@@ -1,11 +1,13 @@
 //! A history as it is printed.
 
 use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 use fossil_lite::FileError;
 use fossil_lite::dump::{Dump, Tree};
-use fossil_lite::past::{History, Side, SideVersion, Version, resolve, show_difference};
+use fossil_lite::past::{
+    DumpNames, History, Side, SideVersion, Version, inside, resolve, show_difference,
+};
 use fossil_lite::program::{Failure, system};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -19,6 +21,7 @@ pub(crate) struct Shown<'a> {
     pub(crate) arguments: &'a Arguments,
     pub(crate) tree: &'a Tree,
     pub(crate) host: &'a HostName,
+    pub(crate) names: DumpNames,
 }
 
 impl Shown<'_> {
@@ -42,11 +45,15 @@ impl Shown<'_> {
         Ok(complete)
     }
 
-    /// The name in the mounted dump.
-    fn name(&self, dump: &Dump, path: &[u8]) -> Vec<u8> {
-        let top = self.arguments.mount.join(self.host.as_str());
-        let top = if top.is_dir() { top } else { self.arguments.mount.clone() };
-        [top.as_os_str().as_bytes(), b"/", dump.name.to_string().as_bytes(), path].concat()
+    /// The name of a version in the mounted dump.
+    fn name(&self, version: &Version) -> Vec<u8> {
+        self.names.name(&version.newest, &version.place)
+    }
+
+    /// Where a dump has a path of the host.
+    fn place(&self, dump: &Arc<Dump>, path: &[u8]) -> Vec<u8> {
+        let root = self.tree.open_dump(self.host, dump);
+        root.ok().and_then(|root| inside(&root, path)).unwrap_or_else(|| path.to_vec())
     }
 
     /// The version at `position`, and what it was before and became then.
@@ -56,13 +63,17 @@ impl Shown<'_> {
         let Some(snapshot) = &version.snapshot else {
             let renamed_to = before.and_then(|before| before.renamed_to.as_ref());
             let became = if renamed_to.is_some() { "renamed to " } else { "deleted before " };
-            let name = self.name(&version.oldest, renamed_to.unwrap_or(&version.path));
+            let place = match renamed_to {
+                Some(path) => self.place(&version.oldest, path),
+                None => version.place.clone(),
+            };
+            let name = self.names.name(&version.oldest, &place);
             return [became.as_bytes(), &name, b"\n"].concat();
         };
         let zone = if self.arguments.utc { TimeZone::UTC } else { TimeZone::system() };
         let time = Timestamp::from_second(snapshot.modified).unwrap_or(Timestamp::UNIX_EPOCH);
         let time = time.to_zoned(zone).strftime("%b %e %H:%M:%S %Z %Y ").to_string();
-        let name = self.name(&version.newest, &version.path);
+        let name = self.name(version);
         let mut rest = format!(" {} {}", snapshot.size, snapshot.who);
         if snapshot.kind != "file" {
             rest += &format!(" {}", snapshot.kind);
@@ -72,6 +83,11 @@ impl Shown<'_> {
                 rest += &format!(" was a {}", before.kind);
             }
             Some(before) if before.path_id != snapshot.path_id => rest += " another file",
+            Some(before)
+                if before.content_id == snapshot.content_id && version.renamed_from.is_none() =>
+            {
+                rest += " metadata";
+            }
             _ => {}
         }
         let mut line = [time.as_bytes(), &name, rest.as_bytes()].concat();
@@ -115,7 +131,7 @@ impl Shown<'_> {
         let side = |version: &Version| -> Result<Side, FileError> {
             let root = self.tree.open_dump(self.host, &version.newest)?;
             let file = resolve(self.tree, &root, &version.path, false)?;
-            let label = self.name(&version.newest, &version.path);
+            let label = self.name(version);
             Ok(Side { label, version: SideVersion::Then(file) })
         };
         let tell = |path: &[u8], error: &ExtractError| {
@@ -130,7 +146,7 @@ impl Shown<'_> {
             Ok(_) => Ok(true),
             Err(error @ Failure::File(FileError::Unreachable { .. })) => Err(error),
             Err(error) => {
-                let name = self.name(&newer.newest, &newer.path);
+                let name = self.name(newer);
                 eprintln!("hist: {}: {error}", String::from_utf8_lossy(&name));
                 Ok(false)
             }

@@ -15,7 +15,8 @@ use fossil_lite::FileError;
 use fossil_lite::date::When;
 use fossil_lite::dump::Tree;
 use fossil_lite::past::{
-    Found, Side, SideVersion, enter_if_asked, find, is_unchanged, run_in_past, show_difference,
+    DumpNames, Found, Side, SideVersion, enter_if_asked, find, is_unchanged, run_in_past,
+    show_difference,
 };
 use fossil_lite::program::{Failure, Source, end, generate, system};
 use jiff::Timestamp;
@@ -213,8 +214,7 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         };
         match done {
             Ok(one) => code = code.max(one),
-            // Every other file would wait for the server as long.
-            Err(failure @ Failure::File(FileError::Unreachable { .. })) => return Err(failure),
+            Err(failure) if failure.is_of_every_file() => return Err(failure),
             Err(failure) => {
                 say(file, &failure);
                 code = code.max(failure.exit_code());
@@ -283,19 +283,17 @@ impl Yesterday<'_> {
 
     fn print_name(&self, found: &Found) -> Result<u8, Failure> {
         let mount = &self.arguments.mount;
-        let top = mount.join(self.host.as_str());
-        let top = if top.is_dir() { top } else { mount.clone() };
-        let top = top.join(found.dump.name.to_string());
-        if std::fs::symlink_metadata(&top).is_err() {
+        let names = DumpNames::new(mount, &self.host);
+        if !names.has(&found.dump) {
             let detail = format!(
                 "{} is not there: is the dump mounted? (fossil-lite mount {})",
-                top.display(),
+                names.of_dump(&found.dump).display(),
                 mount.display()
             );
             return Err(FileError::Io { detail }.into());
         }
-        let path = found.file.path();
-        let line = [top.as_os_str().as_bytes(), b"/", &path, b"\n"].concat();
+        let place = [b"/", &found.file.path()[..], b"\n"].concat();
+        let line = names.name(&found.dump, &place);
         std::io::stdout().write_all(&line).map_err(system("standard output"))?;
         Ok(0)
     }
@@ -327,12 +325,12 @@ fn print(found: &Found) -> Result<u8, Failure> {
         return Err(FileError::IsADirectory.into());
     }
     let mut out = std::io::stdout().lock();
-    found.file.node().read_in_order::<FileError>(&mut |piece| {
+    found.file.node().read_in_order::<Failure>(&mut |piece| {
         let written = match piece {
             Piece::Data(data) => out.write_all(data),
             Piece::Zeros(length) => write_zeros(&mut out, length),
         };
-        written.map_err(|error| FileError::Io { detail: format!("standard output: {error}") })
+        written.map_err(system("standard output"))
     })?;
     Ok(0)
 }

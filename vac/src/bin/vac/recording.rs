@@ -2,11 +2,16 @@
 //!
 //! A server without such a log gets a plain archive, as of old.
 
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
+
 use anyhow::Context;
 use vac::archiver::Outcome;
 use vac::store::OpenedStore;
 use venti_proto::Score;
-use venti_proto::roots::{ArchiveName, Completeness, HostName, NewRoot, RootLogError, RootQuery};
+use venti_proto::roots::{
+    ArchiveName, ArchiveSource, Completeness, HostName, NewRoot, RootLogError, RootQuery,
+};
 
 use crate::arguments::Arguments;
 use crate::report::Reporter;
@@ -26,12 +31,14 @@ impl Recording {
             Some(host) => host.clone(),
             None => this_host().map_err(usage)?,
         };
-        let mut paths: Vec<String> =
-            arguments.files.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+        let mut sources = Vec::new();
+        for path in &arguments.files {
+            sources.push(source_of(path).map_err(usage)?);
+        }
         let lists = arguments.files_from.iter().chain(&arguments.files_from0);
-        paths.extend(lists.map(|list| format!("from {}", list.display())));
-        paths.extend(arguments.stdin.iter().map(|name| name.to_string_lossy().into_owned()));
-        let archive = ArchiveName::of_paths(paths.iter().map(String::as_str));
+        let streams = lists.map(|list| list.as_os_str()).chain(arguments.stdin.as_deref());
+        sources.extend(streams.map(|name| ArchiveSource::Other(name.as_bytes().to_vec())));
+        let archive = ArchiveName::of(&sources);
         let wanted = !arguments.no_record && arguments.archive.is_none();
         Ok(Recording { host, archive, wanted })
     }
@@ -44,9 +51,13 @@ impl Recording {
         self.find(store, |archive| *archive == self.archive).ok().flatten()
     }
 
-    /// The newest archive of this host.
+    /// The newest archive of the same files, or else of this host.
     pub(crate) fn newest_of_host(&self, store: &OpenedStore) -> Result<Score, Failure> {
-        let found = self.find(store, |_| true).context("can not find the latest archive")?;
+        let same = self.find(store, |archive| *archive == self.archive);
+        let found = match same.context("can not find the latest archive")? {
+            None => self.find(store, |_| true).context("can not find the latest archive")?,
+            found => found,
+        };
         found.map(|root| root.score).ok_or_else(|| Failure {
             code: FAILED,
             error: anyhow::anyhow!("no archive of {} is recorded", self.host),
@@ -112,6 +123,26 @@ impl Recording {
             }
         }
     }
+}
+
+/// What an argument stands for: where it is on this machine, and whether it has a name of its own
+/// in the archive.
+fn source_of(path: &Path) -> anyhow::Result<ArchiveSource> {
+    let here = std::env::current_dir().context("the working directory")?;
+    let named = matches!(path.components().next_back(), Some(Component::Normal(_)));
+    let parts: Vec<Component<'_>> = path.components().collect();
+    // Where `..` leads is for the system to say: the part before it may be a link.
+    let above = parts.iter().rposition(|part| *part == Component::ParentDir).map_or(0, |at| at + 1);
+    let (above, below) = parts.split_at(above);
+    let above = here.join(above.iter().collect::<PathBuf>());
+    let above = match above.components().any(|part| part == Component::ParentDir) {
+        true => above.canonicalize().unwrap_or(above),
+        false => above,
+    };
+    let whole = below.iter().fold(above, |whole, part| whole.join(part));
+    let clean: PathBuf = whole.components().skip(1).collect();
+    let clean = clean.into_os_string().into_vec();
+    Ok(if named { ArchiveSource::Path(clean) } else { ArchiveSource::Content(clean) })
 }
 
 /// The name of this machine.
