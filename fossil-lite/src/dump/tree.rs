@@ -301,9 +301,16 @@ impl Tree {
         self.open.lock().iter().any(|(known, _)| *known == score)
     }
 
-    /// The content of a file is going to be read from its start.
-    pub fn will_read(&self, file: &DumpFile) {
-        self.visits.read(&*self.store, file);
+    /// The content of a file is going to be read from its start. Returns small files beside it
+    /// whose content was read ahead with this: they will probably be read next.
+    pub fn will_read(&self, file: &DumpFile) -> Vec<DumpFile> {
+        self.visits.read(&*self.store, file)
+    }
+
+    /// A directory is going to be listed from its start. Returns small files in it whose content
+    /// was read ahead with this: they will probably be read next.
+    pub fn will_list(&self, directory: &DumpFile) -> Vec<DumpFile> {
+        self.visits.enter(&*self.store, directory)
     }
 
     /// The names in a directory that no archive holds.

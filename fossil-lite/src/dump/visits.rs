@@ -104,11 +104,12 @@ impl Visits {
         self.recent.lock().visit(directory.content_key())
     }
 
-    /// A directory is going to be listed, or looked for names in.
-    pub(super) fn enter(&self, store: &dyn BlockStore, directory: &DumpFile) {
+    /// A directory is going to be listed, or looked for names in. Returns the files that were read
+    /// ahead.
+    pub(super) fn enter(&self, store: &dyn BlockStore, directory: &DumpFile) -> Vec<DumpFile> {
         let visit = self.visit(directory);
         if std::mem::replace(&mut visit.lock().entered, true) {
-            return;
+            return Vec::new();
         }
         let expected = directory.parent().is_some_and(|parent| {
             let visit = self.visit(parent);
@@ -118,20 +119,22 @@ impl Visits {
             visit.walked >= WALKED
         });
         ahead::directories(store, std::slice::from_ref(directory.node()));
-        if expected {
-            fetch(store, directory.node(), &mut visit.lock().files, EXPECTED, Kind::Files);
+        if !expected {
+            return Vec::new();
         }
+        let files = fetch(store, directory.node(), &mut visit.lock().files, EXPECTED, Kind::Files);
+        files.into_iter().map(|node| directory.child(node)).collect()
     }
 
-    /// A file is going to be read from its start.
-    pub(super) fn read(&self, store: &dyn BlockStore, file: &DumpFile) {
-        let Some(directory) = file.parent() else { return };
-        let is_first = {
+    /// A file is going to be read from its start. Returns the files that were read ahead.
+    pub(super) fn read(&self, store: &dyn BlockStore, file: &DumpFile) -> Vec<DumpFile> {
+        let Some(directory) = file.parent() else { return Vec::new() };
+        let (is_first, files) = {
             let visit = self.visit(directory);
             let mut visit = visit.lock();
             let count = visit.files.want();
-            fetch(store, directory.node(), &mut visit.files, count, Kind::Files);
-            visit.files.wanted == 1
+            let files = fetch(store, directory.node(), &mut visit.files, count, Kind::Files);
+            (visit.files.wanted == 1, files)
         };
         let mut above = directory.parent().filter(|_| is_first);
         while let Some(directory) = above {
@@ -140,6 +143,7 @@ impl Visits {
             visit.walked += 1;
             above = directory.parent().filter(|_| visit.walked == 1);
         }
+        files.into_iter().map(|node| directory.child(node)).collect()
     }
 }
 
@@ -149,25 +153,28 @@ enum Kind {
     Directories,
 }
 
-/// Reads the next children of a directory, at most `count`.
+/// Reads the next children of a directory, at most `count`, and returns those that were read as a
+/// whole.
 fn fetch(
     store: &dyn BlockStore,
     directory: &Node,
     children: &mut Children,
     count: u64,
     kind: Kind,
-) {
+) -> Vec<Node> {
     let long = directory.meta().is_some_and(|meta| meta.size > LONG);
     if count == 0 || long && children.wanted < FEW {
-        return;
+        return Vec::new();
     }
     // Whoever needs what can not be read finds out why.
-    let Ok(next) = next(directory, children.ahead, count, kind) else { return };
+    let mut next = next(directory, children.ahead, count, kind).unwrap_or_default();
     children.ahead += next.len() as u64;
     match kind {
         Kind::Files => ahead::files(store, &next),
         Kind::Directories => ahead::directories(store, &next),
     }
+    next.retain(|node| node.size() <= ahead::SMALL_FILE);
+    next
 }
 
 fn next(directory: &Node, skip: u64, count: u64, kind: Kind) -> Result<Vec<Node>, ReadError> {

@@ -2,18 +2,19 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use vac::format::FileKind;
 
 use super::attributes::{errno, file_attr, file_type};
 use super::inodes::Inodes;
 use super::read_ahead::ReadAhead;
 use crate::FileError;
-use crate::dump::{Attributes, Place, Tree};
+use crate::dump::{Attributes, DumpFile, Place, Tree};
 use fuser::{
     Errno, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
-    KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
-    ReplyEntry, ReplyOpen, ReplyXattr, Request,
+    KernelConfig, LockOwner, Notifier, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory,
+    ReplyDirectoryPlus, ReplyEntry, ReplyOpen, ReplyXattr, Request,
 };
 
 /// What is in a dump never changes.
@@ -30,6 +31,8 @@ pub(super) struct DumpFileSystem {
     reading: ReadAhead,
     /// Whether the kernel has to hear that a file may be opened, each time.
     opens: bool,
+    /// To tell the kernel what it did not ask for; set when the mount is there.
+    notifier: Arc<OnceLock<Notifier>>,
 }
 
 /// An entry as the kernel is told of it.
@@ -42,7 +45,18 @@ struct Entry {
 impl DumpFileSystem {
     pub(super) fn new(tree: Arc<Tree>) -> DumpFileSystem {
         let inodes = Inodes::new(tree.root());
-        DumpFileSystem { tree, inodes, reading: ReadAhead::default(), opens: true }
+        DumpFileSystem {
+            tree,
+            inodes,
+            reading: ReadAhead::default(),
+            opens: true,
+            notifier: Arc::default(),
+        }
+    }
+
+    /// Where the way to the kernel has to be put.
+    pub(super) fn notifier(&self) -> Arc<OnceLock<Notifier>> {
+        Arc::clone(&self.notifier)
     }
 
     fn place(&self, inode: INodeNo) -> Result<Place, FileError> {
@@ -78,12 +92,29 @@ impl DumpFileSystem {
         Ok(names)
     }
 
-    fn read_file(&self, inode: INodeNo, offset: u64, size: u32) -> Result<Vec<u8>, FileError> {
-        let Place::File(file) = self.place(inode)? else { return Err(FileError::IsADirectory) };
-        if offset == 0 {
-            self.tree.will_read(&file);
+    fn file(&self, inode: INodeNo) -> Result<DumpFile, FileError> {
+        match self.place(inode)? {
+            Place::File(file) => Ok(file),
+            _ => Err(FileError::IsADirectory),
         }
-        self.reading.read(inode.0, file.node(), offset, size)
+    }
+
+    /// Gives the kernel the content of files that it will probably ask for, which were read
+    /// already: that is as much work as one request for all of them. Only for a thread that has
+    /// answered its own request: the kernel may hold this up until others are answered.
+    fn push(&self, files: Vec<DumpFile>) {
+        let Some(notifier) = self.notifier.get() else { return };
+        for file in files {
+            let size = usize::try_from(file.node().size()).unwrap_or(0);
+            let attributes = file.attributes().ok();
+            let regular = attributes.filter(|a| a.kind == FileKind::Regular && size > 0);
+            let Some(inode) = regular.and_then(|a| self.inodes.known(&a)) else { continue };
+            let mut content = vec![0; size];
+            // Who needs what can not be read, or has no room in the kernel, asks for it.
+            if file.node().read_at(0, &mut content).is_ok_and(|read| read == size) {
+                let _ = notifier.store(INodeNo(inode), 0, &content);
+            }
+        }
     }
 
     /// What the kernel is told of an entry of a directory, and for how long. Where that takes
@@ -208,10 +239,16 @@ impl Filesystem for DumpFileSystem {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        match self.read_file(inode, offset, size) {
+        let file = match self.file(inode) {
+            Ok(file) => file,
+            Err(error) => return reply.error(errno(&error)),
+        };
+        let beside = if offset == 0 { self.tree.will_read(&file) } else { Vec::new() };
+        match self.reading.read(inode.0, file.node(), offset, size) {
             Ok(data) => reply.data(&data),
             Err(error) => reply.error(errno(&error)),
         }
+        self.push(beside);
     }
 
     fn opendir(&self, _: &Request, inode: INodeNo, _: OpenFlags, reply: ReplyOpen) {
@@ -252,6 +289,10 @@ impl Filesystem for DumpFileSystem {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
+        let inside = match self.file(inode) {
+            Ok(directory) if offset == 0 => self.tree.will_list(&directory),
+            _ => Vec::new(),
+        };
         let listed = self.list(inode, offset, &mut |name, place, behind| {
             let (attributes, lifetime) = self.listed(&place);
             // The kernel does not count the dots as lookups.
@@ -272,6 +313,7 @@ impl Filesystem for DumpFileSystem {
             Ok(()) => reply.ok(),
             Err(error) => reply.error(errno(&error)),
         }
+        self.push(inside);
     }
 
     fn getxattr(&self, _: &Request, inode: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {

@@ -80,6 +80,13 @@ impl Inodes {
         identify(parent, name, attributes).0
     }
 
+    /// The number by which the kernel knows a file, if it does.
+    pub(super) fn known(&self, attributes: &Attributes) -> Option<u64> {
+        let (inode, identity) = identify(ROOT, b"", attributes);
+        let known = self.known.lock();
+        known.get(&inode).filter(|found| found.identity == identity).map(|_| inode)
+    }
+
     /// The kernel does not hold a number any more, or holds it less.
     pub(super) fn forget(&self, inode: u64, lookups: u64) {
         let mut known = self.known.lock();
@@ -129,10 +136,11 @@ mod tests {
         let directory = Attributes::synthetic(7, Timestamp::default());
         assert_ne!(tell(1, b"a", &directory), tell(2, b"a", &directory));
         assert_eq!(Inodes::number(1, b"a", &file(7, 1)), one);
+        assert_eq!(inodes.known(&file(7, 1)), Some(one));
         inodes.forget(one, 1);
         assert!(inodes.place(one).is_some());
         inodes.forget(one, 1);
-        assert!(inodes.place(one).is_none());
+        assert!(inodes.place(one).is_none() && inodes.known(&file(7, 1)).is_none());
         inodes.forget(ROOT, u64::MAX);
         assert!(inodes.place(ROOT).is_some());
     }
@@ -145,5 +153,6 @@ mod tests {
         inodes.known.lock().insert(wanted, other);
         assert_eq!(inodes.tell(1, b"a", &Place::Top, &file(7, 1)), wanted + 1);
         assert_eq!(inodes.tell(1, b"a", &Place::Top, &file(7, 1)), wanted + 1);
+        assert_eq!(inodes.known(&file(7, 1)), None, "the first of the two numbers is another's");
     }
 }

@@ -50,7 +50,11 @@ pub fn mount(tree: Arc<Tree>, at: &Path, audience: Audience) -> std::io::Result<
     // Most of a request's time is spent waiting for the server.
     config.n_threads = Some(8);
     config.clone_fd = true;
-    fuser::spawn_mount(DumpFileSystem::new(tree), at, &config)
+    let file_system = DumpFileSystem::new(tree);
+    let notifier = file_system.notifier();
+    let session = fuser::spawn_mount(file_system, at, &config)?;
+    let _ = notifier.set(session.notifier());
+    Ok(session)
 }
 
 /// What the table of mounts says is mounted.

@@ -1,7 +1,10 @@
 //! What reading the dump costs: round trips, and blocks that nobody asked for.
 
 use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use fossil_lite::dump::{DumpFile, Place, Tree};
 use fossil_lite::past::{HistoryCache, history};
@@ -226,4 +229,43 @@ fn a_file_is_read_ahead_through_the_mount_and_nothing_else() {
     // Read again, it is the kernel's.
     let (_, blocks, read) = counting.during(|| fs::read(root.join("large")).unwrap());
     assert!(read == content && blocks == 0, "{blocks} blocks");
+}
+
+/// Bytes of files that the kernel has in memory, as fincore(1) says.
+fn in_memory(files: &[PathBuf]) -> Option<Vec<u64>> {
+    let options = ["--bytes", "--noheadings", "--output", "RES"];
+    let output = Command::new("fincore").args(options).args(files).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.lines().map(|line| line.trim().parse().ok()).collect()
+}
+
+#[test]
+fn the_kernel_gets_files_that_were_read_ahead() {
+    if !can_mount() {
+        return;
+    }
+    let world = World::new();
+    let source = tempfile::tempdir().unwrap();
+    for number in 0..10u8 {
+        fs::write(source.path().join(number.to_string()), vec![number; 5000]).unwrap();
+    }
+    world.dump("moby", "2004-06-11T03:00:00Z", source.path());
+    let mounted = Mounted::new(world.tree(Some("moby")));
+    let root = mounted.path().join("2004/0611");
+    assert_eq!(fs::read_dir(&root).unwrap().count(), 10);
+    let files: Vec<PathBuf> = (0..10).map(|number| root.join(number.to_string())).collect();
+    let Some(before) = in_memory(&files) else { return eprintln!("skipped: no fincore(1)") };
+    assert_eq!(before, [0; 10]);
+    assert_eq!(fs::read(&files[7]).unwrap(), [7; 5000]);
+    assert_eq!(fs::read(&files[3]).unwrap(), [3; 5000]);
+    // Nobody asks for the others, and yet they come.
+    let limit = Instant::now() + Duration::from_secs(20);
+    while in_memory(&files).is_none_or(|found| found != [8192; 10]) {
+        assert!(Instant::now() < limit, "{:?}", in_memory(&files));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    for (number, file) in (0..10).zip(&files) {
+        assert_eq!(fs::read(file).unwrap(), [number; 5000]);
+        assert_eq!(fs::metadata(file).unwrap().len(), 5000);
+    }
 }
