@@ -6,7 +6,7 @@ use std::sync::Arc;
 use venti_proto::StoreError;
 use venti_proto::roots::{RootLogError, RootRecord};
 
-use super::{io as disk_error, seal};
+use super::{Seal, io as disk_error, seal};
 use crate::disk::{Disk, DiskError, DiskFile, OpenMode, read_exact_at, write_all_at};
 use crate::names;
 
@@ -22,45 +22,58 @@ pub(super) struct Loaded {
     pub(super) records: Vec<RootRecord>,
     /// There is a file, and nothing in it is wrong.
     pub(super) whole: bool,
+    /// Bytes up to there.
+    pub(super) length: u64,
 }
 
 /// Reads the file as far as it is right.
 pub(super) fn load(disk: &dyn Disk, key: &[u8; 32]) -> Result<Loaded, RootLogError> {
-    let bytes = match read(disk) {
-        Ok(Some(bytes)) => bytes,
-        Ok(None) => return Ok(Loaded { records: Vec::new(), whole: false }),
-        Err(error) => return Err(disk_error(&error)),
-    };
+    let nothing = Loaded { records: Vec::new(), whole: false, length: 0 };
+    Ok(load_from(disk, key, 0, (0, [0; 32]))?.unwrap_or(nothing))
+}
+
+/// Reads what is behind `from`, where a record or the header begins, as far as it is right. The
+/// first record has to have this number and follow this seal. `None` if there is no such place.
+pub(super) fn load_from(
+    disk: &dyn Disk,
+    key: &[u8; 32],
+    from: u64,
+    (mut sequence, mut previous): (u64, Seal),
+) -> Result<Option<Loaded>, RootLogError> {
+    let bytes = read(disk, from).map_err(|error| disk_error(&error))?;
+    let Some(bytes) = bytes else { return Ok(None) };
+    let header = if from == 0 { HEADER.as_slice() } else { &[] };
     let mut records: Vec<RootRecord> = Vec::new();
-    let Some(mut rest) = bytes.strip_prefix(&HEADER) else {
-        return Ok(Loaded { records, whole: false });
-    };
+    let Some(mut rest) = bytes.strip_prefix(header) else { return Ok(None) };
     while let Ok((record, length)) = RootRecord::decode_first(rest) {
-        let (sequence, previous) =
-            records.last().map_or((0, [0; 32]), |last| (last.sequence + 1, last.seal));
         let chained = record.sequence == sequence && record.previous == previous;
         if !chained || record.seal != seal(key, &record) {
             break;
         }
+        (sequence, previous) = (record.sequence + 1, record.seal);
         records.push(record);
         rest = &rest[length..];
     }
-    Ok(Loaded { records, whole: rest.is_empty() })
+    let length = from + (bytes.len() - rest.len()) as u64;
+    Ok(Some(Loaded { records, whole: rest.is_empty(), length }))
 }
 
-/// The bytes of the file, `None` if there is none or it can not be one.
-fn read(disk: &dyn Disk) -> Result<Option<Vec<u8>>, DiskError> {
+/// The bytes of the file from there on, `None` if there is none, it is not that long, or it can
+/// not be one.
+fn read(disk: &dyn Disk, from: u64) -> Result<Option<Vec<u8>>, DiskError> {
+    if from > MOST_BYTES {
+        return Ok(None);
+    }
     let file = match disk.open(names::ROOTS_LOG, OpenMode::Read) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
     let length = file.len()?;
-    let Some(size) = usize::try_from(length).ok().filter(|_| length <= MOST_BYTES) else {
-        return Ok(None);
-    };
+    let size = length.checked_sub(from).and_then(|size| usize::try_from(size).ok());
+    let Some(size) = size.filter(|_| length <= MOST_BYTES) else { return Ok(None) };
     let mut bytes = vec![0; size];
-    read_exact_at(&*file, &mut bytes, 0)?;
+    read_exact_at(&*file, &mut bytes, from)?;
     Ok(Some(bytes))
 }
 

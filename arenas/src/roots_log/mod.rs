@@ -16,9 +16,10 @@ mod rebuild;
 mod tests;
 mod zone;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use venti_proto::roots::{
@@ -36,6 +37,9 @@ pub use zone::DayZone;
 
 /// The kind of the root blocks that lead to records.
 pub const RECORD_KIND: &[u8] = b"root-record";
+
+/// How often a log that another process writes is looked at by who watches it.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Gives every root block of the store, newest first, until it is told to stop.
 pub type ScanRoots<'a> = dyn FnMut(&mut dyn FnMut(&Root) -> bool) -> Result<(), StoreError> + 'a;
@@ -66,6 +70,8 @@ pub struct RootsLogReport {
 /// A store's log of roots.
 pub struct RootsLog {
     blocks: Arc<dyn BlockStore>,
+    /// Where another process may be recording, if this one only reads.
+    follows: Option<Arc<dyn Disk>>,
     key: [u8; 32],
     options: RootsLogOptions,
     report: RootsLogReport,
@@ -81,7 +87,7 @@ struct State {
     length: u64,
     records: Vec<RootRecord>,
     /// Positions in `records`, oldest first.
-    by_host: HashMap<HostName, Vec<usize>>,
+    by_host: BTreeMap<HostName, Vec<usize>>,
     /// Where the records begin in `records` whose blocks may not be durable yet.
     unwritten: usize,
     /// Why nothing can be recorded any more.
@@ -94,39 +100,46 @@ impl RootsLog {
     /// # Errors
     /// If the disk or the store can not be read, or a repair can not be written.
     pub fn open(
-        disk: &dyn Disk,
+        disk: &Arc<dyn Disk>,
         blocks: Arc<dyn BlockStore>,
         options: RootsLogOptions,
         scan: &mut ScanRoots<'_>,
     ) -> Result<RootsLog, RootLogError> {
         let key = blake3::derive_key("venti roots v1", &options.identity);
-        let Loaded { mut records, whole } = file::load(disk, &key)?;
+        let Loaded { mut records, whole, mut length } = file::load(&**disk, &key)?;
         let mut report = RootsLogReport::default();
         if !whole {
+            let right = records.len();
             let rebuilt = rebuild::rebuild(&*blocks, &key, records, scan)?;
             report = RootsLogReport { rebuilt: true, missing: rebuilt.missing, records: 0 };
+            if rebuilt.records.len() != right {
+                // The next one is not where it should be in the file: it is not followed.
+                length = u64::MAX;
+            }
             records = rebuilt.records;
             if !options.read_only {
-                file::replace(disk, &records).map_err(|error| io(&error))?;
+                file::replace(&**disk, &records).map_err(|error| io(&error))?;
             }
         }
         report.records = records.len() as u64;
         let (file, length) = if options.read_only {
-            (None, 0)
+            (None, length)
         } else {
-            let (file, length) = file::open(disk).map_err(|error| io(&error))?;
+            let (file, length) = file::open(&**disk).map_err(|error| io(&error))?;
             (Some(file), length)
         };
-        let zone = zone::settle(disk, &options.time_zone, options.read_only)?;
-        let mut by_host: HashMap<HostName, Vec<usize>> = HashMap::new();
+        let zone = zone::settle(&**disk, &options.time_zone, options.read_only)?;
+        let mut by_host: BTreeMap<HostName, Vec<usize>> = BTreeMap::new();
         for (position, record) in records.iter().enumerate() {
             by_host.entry(record.root.host.clone()).or_default().push(position);
         }
         // A crash between the two syncs can have lost the blocks of the last record only.
         let unwritten = records.len().saturating_sub(1);
         let state = State { file, length, records, by_host, unwritten, failed: None };
+        let follows = options.read_only.then(|| Arc::clone(disk));
         let log = RootsLog {
             blocks,
+            follows,
             key,
             options,
             report,
@@ -154,6 +167,20 @@ impl RootsLog {
     #[must_use]
     pub fn time_zone_before(&self) -> Option<&str> {
         self.zone.before.as_deref()
+    }
+
+    /// Takes up what another process has recorded since.
+    fn follow(&self, state: &mut State) -> Result<(), RootLogError> {
+        let Some(disk) = &self.follows else { return Ok(()) };
+        let last = state.records.last().map(|last| (last.sequence + 1, last.seal));
+        let from = state.length;
+        let Some(news) = file::load_from(&**disk, &self.key, from, last.unwrap_or_default())?
+        else {
+            return Ok(());
+        };
+        state.length = news.length;
+        news.records.into_iter().for_each(|record| state.push(record));
+        Ok(())
     }
 
     /// Writes the blocks of the last record again if they are not there.
@@ -235,15 +262,22 @@ impl State {
             return Err(io(&error));
         }
         self.length += bytes.len() as u64;
+        self.push(record);
+        Ok(())
+    }
+
+    fn push(&mut self, record: RootRecord) {
         let position = self.records.len();
         self.by_host.entry(record.root.host.clone()).or_default().push(position);
         self.records.push(record);
-        Ok(())
     }
 
     /// The newest records that are wanted, newest first.
     fn select(&self, query: &RootQuery) -> Vec<RootRecord> {
         let limit = usize::from(query.limit.min(MAX_PAGE));
+        if query.newest {
+            return self.newest_of_each(query, limit);
+        }
         let end = |position: &usize| self.records[*position].sequence < query.end;
         let wanted = |position: usize| Some(&self.records[position]).filter(|r| query.wants(r));
         match &query.host {
@@ -257,6 +291,21 @@ impl State {
                 (0..end).rev().filter_map(wanted).take(limit).cloned().collect()
             }
         }
+    }
+}
+
+impl State {
+    fn newest_of_each(&self, query: &RootQuery, limit: usize) -> Vec<RootRecord> {
+        let behind = match &query.host {
+            Some(host) => (Bound::Excluded(host), Bound::Unbounded),
+            None => (Bound::Unbounded, Bound::Unbounded),
+        };
+        let newest = |positions: &Vec<usize>| {
+            let mut records = positions.iter().rev().map(|position| &self.records[*position]);
+            records.find(|record| query.wants(record)).cloned()
+        };
+        let hosts = self.by_host.range::<HostName, _>(behind);
+        hosts.filter_map(|(_, positions)| newest(positions)).take(limit).collect()
     }
 }
 
@@ -279,7 +328,8 @@ impl RootLog for RootsLog {
     }
 
     fn list(&self, query: &RootQuery) -> Result<RootPage, RootLogError> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        self.follow(&mut state)?;
         Ok(RootPage {
             records: state.select(query),
             next: state.next(),
@@ -288,8 +338,17 @@ impl RootLog for RootsLog {
     }
 
     fn watch(&self, known: u64, time: Duration) -> Result<u64, RootLogError> {
+        let until = Instant::now() + time;
         let mut state = self.state.lock();
-        self.grown.wait_while_for(&mut state, |state| state.next() <= known, time);
-        Ok(state.next())
+        loop {
+            self.follow(&mut state)?;
+            let left = until.saturating_duration_since(Instant::now());
+            if state.next() > known || left.is_zero() {
+                return Ok(state.next());
+            }
+            // Who records in another process wakes nobody here.
+            let nap = if self.follows.is_some() { left.min(LOOK_EVERY) } else { left };
+            self.grown.wait_while_for(&mut state, |state| state.next() <= known, nap);
+        }
     }
 }

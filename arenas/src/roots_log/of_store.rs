@@ -30,7 +30,7 @@ impl Store {
                 milliseconds.saturating_mul(1_000_000)
             }),
         };
-        RootsLog::open(&*shared.disk, Arc::new(self.clone()), options, &mut |take| {
+        RootsLog::open(&shared.disk, Arc::new(self.clone()), options, &mut |take| {
             self.roots(&mut |found| match &found.root {
                 Some(root) if !take(root) => ControlFlow::Break(()),
                 _ => ControlFlow::Continue(()),

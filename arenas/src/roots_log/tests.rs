@@ -75,7 +75,8 @@ fn open_with(
         let _ = roots.iter().rev().all(take);
         Ok(())
     };
-    RootsLog::open(disk, Arc::clone(blocks) as _, options, &mut scan)
+    let disk = Arc::new(disk.clone()) as _;
+    RootsLog::open(&disk, Arc::clone(blocks) as _, options, &mut scan)
 }
 
 fn open(disk: &SimDisk, blocks: &Arc<Blocks>) -> RootsLog {
@@ -270,6 +271,32 @@ fn forged_records_are_not_believed() {
     blocks.write(&record_blocks(&[forged]).unwrap().hash()).unwrap();
     disk.delete(names::ROOTS_LOG);
     assert_eq!(all(&open(&disk, &blocks)), records);
+}
+
+#[test]
+fn a_log_that_is_read_only_follows_the_one_that_is_written() {
+    let (disk, blocks) = (SimDisk::new(4), Arc::<Blocks>::default());
+    let reader = || open_with(&disk, &blocks, options(true)).unwrap();
+    let before_all = reader();
+    let mut records = filled(&disk, &blocks, 3);
+    let before = reader();
+    assert_eq!(all(&before), records);
+    let log = open(&disk, &blocks);
+    for number in 3..6 {
+        records.push(log.record(&root(&blocks, "queequeg", number)).unwrap());
+        assert_eq!((all(&before), all(&before_all)), (records.clone(), records.clone()));
+    }
+    assert_eq!(before.watch(5, Duration::from_secs(60)), Ok(6));
+    assert_eq!(before.watch(6, Duration::ZERO), Ok(6));
+}
+
+#[test]
+fn the_newest_of_each_host_comes_in_the_order_of_names() {
+    let (disk, blocks) = (SimDisk::new(5), Arc::<Blocks>::default());
+    let records = filled(&disk, &blocks, 10);
+    let newest = open(&disk, &blocks).newest_of_each().unwrap();
+    assert_eq!(newest.next, 10);
+    assert_eq!(newest.records, [records[9].clone(), records[8].clone()], "ishmael, then moby");
 }
 
 #[test]

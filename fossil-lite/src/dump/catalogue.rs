@@ -1,9 +1,15 @@
 //! Which dumps there are: the log of roots, cut into days.
 //!
 //! The log only grows, so what is known of it stays true; only what is behind the last known
-//! record is asked for, and not more often than once a second.
+//! record is asked for, and not more often than once a second. The dumps of a host are asked for
+//! when somebody wants to see them: until then only its newest record is known, so that a log of
+//! a hundred thousand roots is no slower to begin with than a short one.
+//!
+//! Locks: [`Catalogue::asked`] is held while the log is asked, [`Catalogue::known`] only while it
+//! is looked at or changed, within the other.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -45,11 +51,16 @@ pub struct Catalogue {
 
 #[derive(Default)]
 struct Known {
-    /// Records in the log.
-    next: u64,
+    /// Records in the log, if it was asked yet.
+    next: Option<u64>,
     time_zone: Option<TimeZone>,
-    /// Oldest first.
-    hosts: BTreeMap<HostName, Vec<Arc<Dump>>>,
+    hosts: BTreeMap<HostName, Host>,
+}
+
+struct Host {
+    newest: RootRecord,
+    /// Oldest first; `None` until somebody wants to know.
+    dumps: Option<Vec<Arc<Dump>>>,
 }
 
 impl Catalogue {
@@ -75,26 +86,64 @@ impl Catalogue {
     }
 
     fn ask(&self) -> Result<(), FileError> {
-        let first = self.known.read().next;
+        let Some(first) = self.known.read().next else {
+            let page = self.log.newest_of_each().map_err(|error| unreadable(&error))?;
+            let zone = TimeZone::get(&page.time_zone);
+            let zone = zone.map_err(|_| FileError::TimeZone { name: page.time_zone.clone() })?;
+            let mut known = self.known.write();
+            known.next = Some(page.next);
+            known.time_zone = Some(zone);
+            page.records.into_iter().for_each(|record| known.add(record));
+            return Ok(());
+        };
         let query = RootQuery { first, limit: 1, ..RootQuery::default() };
         let page = self.log.list(&query).map_err(|error| unreadable(&error))?;
-        let mut new = Vec::new();
-        if !page.records.is_empty() {
-            let query = RootQuery { first, ..RootQuery::default() };
-            self.log
-                .each(&query, &mut |record| {
-                    new.push(record);
-                    true
-                })
-                .map_err(|error| unreadable(&error))?;
+        if page.records.is_empty() {
+            return Ok(());
         }
+        let new = self.records(&RootQuery { first, end: page.next, ..RootQuery::default() })?;
         let mut known = self.known.write();
-        if known.time_zone.is_none() {
-            let zone = TimeZone::get(&page.time_zone);
-            let unknown = |_| FileError::TimeZone { name: page.time_zone.clone() };
-            known.time_zone = Some(zone.map_err(unknown)?);
+        known.next = Some(page.next);
+        new.into_iter().for_each(|record| known.add(record));
+        Ok(())
+    }
+
+    /// The records that are wanted, oldest first.
+    fn records(&self, query: &RootQuery) -> Result<Vec<RootRecord>, FileError> {
+        let mut records = Vec::new();
+        let mut take = |record| {
+            records.push(record);
+            true
+        };
+        self.log.each(query, &mut take).map_err(|error| unreadable(&error))?;
+        records.reverse();
+        Ok(records)
+    }
+
+    /// Asks for the dumps of a host, unless they are known.
+    fn load(&self, host: &HostName) -> Result<(), FileError> {
+        let is_known = || match self.known.read().hosts.get(host) {
+            Some(known) => known.dumps.is_some(),
+            None => true,
+        };
+        if is_known() {
+            return Ok(());
         }
-        new.into_iter().rev().for_each(|record| known.add(record));
+        // Nobody else may ask for news meanwhile: what they add would be missing here.
+        let _asked = self.asked.lock();
+        if is_known() {
+            return Ok(());
+        }
+        let end = self.known.read().hosts.get(host).map_or(0, |known| known.newest.sequence + 1);
+        let query = RootQuery { host: Some(host.clone()), end, ..RootQuery::default() };
+        let records = self.records(&query)?;
+        let mut known = self.known.write();
+        let zone = known.time_zone.clone().unwrap_or(TimeZone::UTC);
+        let mut dumps = Vec::with_capacity(records.len());
+        records.into_iter().for_each(|record| add(&mut dumps, record, &zone));
+        if let Some(known) = known.hosts.get_mut(host) {
+            known.dumps = Some(dumps);
+        }
         Ok(())
     }
 
@@ -105,9 +154,12 @@ impl Catalogue {
     }
 
     /// The dumps of a host, oldest first; none if the host is not in the log.
-    #[must_use]
-    pub fn dumps(&self, host: &HostName) -> Vec<Arc<Dump>> {
-        self.known.read().hosts.get(host).cloned().unwrap_or_default()
+    ///
+    /// # Errors
+    /// If the log can not be read.
+    pub fn dumps(&self, host: &HostName) -> Result<Vec<Arc<Dump>>, FileError> {
+        self.load(host)?;
+        Ok(self.known.read().dumps(host).to_vec())
     }
 
     /// Whether the host is in the log.
@@ -116,19 +168,35 @@ impl Catalogue {
         self.known.read().hosts.contains_key(host)
     }
 
-    /// The newest dump of a host.
+    /// When the newest dump of a host was recorded, or of all hosts: nanoseconds since 1970.
     #[must_use]
-    pub fn latest(&self, host: &HostName) -> Option<Arc<Dump>> {
-        self.known.read().hosts.get(host).and_then(|dumps| dumps.last().cloned())
+    pub fn newest(&self, host: Option<&HostName>) -> Option<i64> {
+        let known = self.known.read();
+        match host {
+            Some(host) => known.hosts.get(host).map(|host| host.newest.time),
+            None => known.hosts.values().map(|host| host.newest.time).max(),
+        }
     }
 
-    /// The dump of this name.
-    #[must_use]
-    pub fn find(&self, host: &HostName, name: DumpName) -> Option<Arc<Dump>> {
+    /// The newest dump of a host, if it is in the log.
+    ///
+    /// # Errors
+    /// If the log can not be read.
+    pub fn latest(&self, host: &HostName) -> Result<Option<Arc<Dump>>, FileError> {
+        self.load(host)?;
+        Ok(self.known.read().dumps(host).last().cloned())
+    }
+
+    /// The dump of this name, if there is one.
+    ///
+    /// # Errors
+    /// If the log can not be read.
+    pub fn find(&self, host: &HostName, name: DumpName) -> Result<Option<Arc<Dump>>, FileError> {
+        self.load(host)?;
         let known = self.known.read();
-        let dumps = known.hosts.get(host)?;
-        let position = dumps.binary_search_by_key(&name, |dump| dump.name).ok()?;
-        dumps.get(position).cloned()
+        let dumps = known.dumps(host);
+        let position = dumps.binary_search_by_key(&name, |dump| dump.name);
+        Ok(position.ok().and_then(|position| dumps.get(position).cloned()))
     }
 
     /// The zone that days are cut in.
@@ -139,24 +207,43 @@ impl Catalogue {
 }
 
 impl Known {
-    fn add(&mut self, record: RootRecord) {
-        if record.sequence < self.next {
-            return;
-        }
-        self.next = record.sequence + 1;
-        let zone = self.time_zone.clone().unwrap_or(TimeZone::UTC);
-        let time = Timestamp::from_nanosecond(record.time.into()).unwrap_or(Timestamp::UNIX_EPOCH);
-        let day = time.to_zoned(zone).date();
-        let dumps = self.hosts.entry(record.root.host.clone()).or_default();
-        let name = match dumps.last() {
-            // The log's times never go back, but the zone's clocks may.
-            Some(last) if last.name.day >= day => {
-                DumpName { day: last.name.day, number: last.name.number + 1 }
-            }
-            _ => DumpName { day, number: 0 },
-        };
-        dumps.push(Arc::new(Dump { name, record }));
+    fn dumps(&self, host: &HostName) -> &[Arc<Dump>] {
+        self.hosts.get(host).and_then(|host| host.dumps.as_deref()).unwrap_or_default()
     }
+
+    /// Takes up a record that may be known already.
+    fn add(&mut self, record: RootRecord) {
+        let zone = self.time_zone.clone().unwrap_or(TimeZone::UTC);
+        match self.hosts.entry(record.root.host.clone()) {
+            Entry::Vacant(entry) => {
+                entry.insert(Host { newest: record, dumps: None });
+            }
+            Entry::Occupied(entry) => {
+                let host = entry.into_mut();
+                if record.sequence <= host.newest.sequence {
+                    return;
+                }
+                host.newest = record.clone();
+                if let Some(dumps) = &mut host.dumps {
+                    add(dumps, record, &zone);
+                }
+            }
+        }
+    }
+}
+
+/// Appends the next dump of a host, with the name of its day.
+fn add(dumps: &mut Vec<Arc<Dump>>, record: RootRecord, zone: &TimeZone) {
+    let time = Timestamp::from_nanosecond(record.time.into()).unwrap_or(Timestamp::UNIX_EPOCH);
+    let day = time.to_zoned(zone.clone()).date();
+    let name = match dumps.last() {
+        // The log's times never go back, but the zone's clocks may.
+        Some(last) if last.name.day >= day => {
+            DumpName { day: last.name.day, number: last.name.number + 1 }
+        }
+        _ => DumpName { day, number: 0 },
+    };
+    dumps.push(Arc::new(Dump { name, record }));
 }
 
 fn unreadable(error: &RootLogError) -> FileError {
@@ -203,16 +290,16 @@ mod tests {
         let catalogue = Catalogue::new(Arc::new(log));
         catalogue.refresh().unwrap();
         let names = |host: &str| -> Vec<String> {
-            let dumps = catalogue.dumps(&host.parse().unwrap());
+            let dumps = catalogue.dumps(&host.parse().unwrap()).unwrap();
             dumps.iter().map(|dump| dump.name.to_string()).collect()
         };
         assert_eq!(names("moby"), ["2004/0611", "2004/0611.1", "2004/0612", "2005/0101"]);
         assert_eq!(names("pequod"), ["2004/0611"]);
         assert_eq!(names("ahab"), [""; 0]);
         let moby: HostName = "moby".parse().unwrap();
-        let second = catalogue.find(&moby, "2004/0611.1".parse().unwrap()).unwrap();
+        let second = catalogue.find(&moby, "2004/0611.1".parse().unwrap()).unwrap().unwrap();
         assert_eq!(second.time().to_string(), "2004-06-11T21:59:59Z");
-        assert!(catalogue.find(&moby, "2004/0613".parse().unwrap()).is_none());
+        assert_eq!(catalogue.find(&moby, "2004/0613".parse().unwrap()), Ok(None));
     }
 
     #[test]

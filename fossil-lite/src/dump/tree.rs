@@ -213,20 +213,20 @@ impl Tree {
         match place {
             Place::Host(host) if name == LATEST => {
                 self.catalogue.refresh()?;
-                let dump = self.catalogue.latest(host).ok_or(FileError::NotFound)?;
+                let dump = self.catalogue.latest(host)?.ok_or(FileError::NotFound)?;
                 Ok(Place::Latest(host.clone(), dump))
             }
             Place::Host(host) => {
                 let year = name.parse::<i16>().ok().filter(|year| format!("{year:04}") == name);
                 let year = year.ok_or(FileError::NotFound)?;
                 let in_year = |dump: &Arc<Dump>| dump.name.day.year() == year;
-                let found = self.catalogue.dumps(host).iter().any(in_year);
+                let found = self.catalogue.dumps(host)?.iter().any(in_year);
                 found.then(|| Place::Year(host.clone(), year)).ok_or(FileError::NotFound)
             }
             Place::Year(host, year) => {
                 let name: DumpName =
                     format!("{year:04}/{name}").parse().map_err(|_| FileError::NotFound)?;
-                let dump = self.catalogue.find(host, name).ok_or(FileError::NotFound)?;
+                let dump = self.catalogue.find(host, name)?.ok_or(FileError::NotFound)?;
                 Ok(Place::Dump(host.clone(), dump))
             }
             _ => {
@@ -267,7 +267,7 @@ impl Tree {
                 self.catalogue.refresh()?;
             }
         }
-        let names = self.names(place);
+        let names = self.names(place)?;
         let skipped = usize::try_from(position).unwrap_or(usize::MAX);
         for (at, name) in names.iter().enumerate().skip(skipped) {
             // Names are never taken away.
@@ -282,7 +282,7 @@ impl Tree {
     /// Opens a dump that was come upon in its year. Whoever comes from the one before goes through
     /// the year: what it takes to open the next ones is read at once.
     fn enter(&self, host: &HostName, dump: &Arc<Dump>) -> Result<DumpFile, FileError> {
-        let dumps = self.catalogue.dumps(host);
+        let dumps = self.catalogue.dumps(host)?;
         let year = dump.name.day.year();
         let start = dumps.partition_point(|other| other.name.day.year() < year);
         let at = dumps.partition_point(|other| other.name < dump.name);
@@ -314,11 +314,11 @@ impl Tree {
     }
 
     /// The names in a directory that no archive holds.
-    fn names(&self, place: &Place) -> Vec<String> {
-        match place {
+    fn names(&self, place: &Place) -> Result<Vec<String>, FileError> {
+        Ok(match place {
             Place::Top => self.catalogue.hosts().iter().map(ToString::to_string).collect(),
             Place::Host(host) => {
-                let dumps = self.catalogue.dumps(host);
+                let dumps = self.catalogue.dumps(host)?;
                 let mut years: Vec<String> = dumps.iter().map(|dump| dump.name.year()).collect();
                 years.dedup();
                 if !years.is_empty() {
@@ -327,12 +327,12 @@ impl Tree {
                 years
             }
             Place::Year(host, year) => {
-                let dumps = self.catalogue.dumps(host);
+                let dumps = self.catalogue.dumps(host)?;
                 let in_year = |dump: &&Arc<Dump>| dump.name.day.year() == *year;
                 dumps.iter().filter(in_year).map(|dump| dump.name.month_and_day()).collect()
             }
             Place::Latest(..) | Place::Dump(..) | Place::File(_) => Vec::new(),
-        }
+        })
     }
 
     /// What stat shows of a place.
@@ -351,8 +351,7 @@ impl Tree {
     /// dump. Of what is, it is which file of which kind, and that nobody may do anything with it.
     #[must_use]
     pub fn listed(&self, place: &Place) -> Attributes {
-        let last =
-            |host: &HostName| self.catalogue.latest(host).map_or_else(epoch, |d| time_of(&d));
+        let last = |host| self.catalogue.newest(host).map_or_else(epoch, timestamp);
         let synthetic = |parts: &[&[u8]], time| Attributes::synthetic(hash(parts), time);
         match place {
             Place::File(file) => Attributes {
@@ -366,11 +365,12 @@ impl Tree {
                 let parts = [b"dump", host.as_str().as_bytes(), &sequence];
                 Attributes { permissions: 0, ..synthetic(&parts, time_of(dump)) }
             }
-            Place::Top => synthetic(&[b"top"], epoch()),
-            Place::Host(host) => synthetic(&[b"host", host.as_str().as_bytes()], last(host)),
-            Place::Year(host, year) => {
-                synthetic(&[b"year", host.as_str().as_bytes(), &year.to_be_bytes()], last(host))
-            }
+            Place::Top => synthetic(&[b"top"], last(None)),
+            Place::Host(host) => synthetic(&[b"host", host.as_str().as_bytes()], last(Some(host))),
+            Place::Year(host, year) => synthetic(
+                &[b"year", host.as_str().as_bytes(), &year.to_be_bytes()],
+                last(Some(host)),
+            ),
             Place::Latest(host, dump) => {
                 // The kernel keeps what a link says: one that says something else is another.
                 let sequence = dump.record.sequence.to_be_bytes();
@@ -404,7 +404,7 @@ impl Tree {
     /// # Errors
     /// If there is none, or it can not be opened.
     pub fn latest(&self, host: &HostName) -> Result<DumpFile, FileError> {
-        let dump = self.catalogue.latest(host).ok_or(FileError::NotFound)?;
+        let dump = self.catalogue.latest(host)?.ok_or(FileError::NotFound)?;
         self.open_dump(host, &dump)
     }
 }
@@ -415,7 +415,11 @@ const fn epoch() -> Timestamp {
 
 /// When the server recorded a dump.
 pub(super) fn time_of(dump: &Dump) -> Timestamp {
-    let time = dump.record.time;
+    timestamp(dump.record.time)
+}
+
+/// Nanoseconds since 1970 in seconds and the rest.
+fn timestamp(time: i64) -> Timestamp {
     let nanoseconds = u32::try_from(time.rem_euclid(1_000_000_000)).unwrap_or(0);
     Timestamp { seconds: time.div_euclid(1_000_000_000), nanoseconds }
 }

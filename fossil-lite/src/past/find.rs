@@ -66,7 +66,7 @@ pub fn find(
     follow_last: bool,
 ) -> Result<Result<Found, Missing>, FileError> {
     tree.catalogue().refresh()?;
-    let dumps = tree.catalogue().dumps(host);
+    let dumps = tree.catalogue().dumps(host)?;
     let Some(first) = dumps.first() else {
         return Ok(Err(Missing::Host { host: host.clone() }));
     };

@@ -46,7 +46,7 @@ fn two_hundred_read_the_mount_while_a_host_archives() {
     });
     let last = world.tree(Some("moby"));
     last.catalogue().refresh().unwrap();
-    assert_eq!(last.catalogue().dumps(&"moby".parse().unwrap()).len(), 6);
+    assert_eq!(last.catalogue().dumps(&"moby".parse().unwrap()).unwrap().len(), 6);
 }
 
 /// An ACL as the kernel has it: little-endian version 2, then tag, permissions and number of each

@@ -39,7 +39,7 @@ fn a_history_looks_into_no_directory_twice() {
     let tree = world.tree_over(Arc::clone(&counting) as _, None);
     tree.catalogue().refresh().unwrap();
     let host: HostName = "moby".parse().unwrap();
-    let dumps = tree.catalogue().dumps(&host);
+    let dumps = tree.catalogue().dumps(&host).unwrap();
     let place = tempfile::tempdir().unwrap();
     let mut cache = HistoryCache::load(place.path(), &host, b"/a/b/c/file");
     let found = history(&tree, &host, &dumps, b"/a/b/c/file", &mut cache).unwrap();

@@ -229,7 +229,7 @@ fn a_dump_that_was_recorded_just_now_is_waited_for() {
     let tree = world.tree(None);
     tree.catalogue().refresh().unwrap();
     let host = "moby".parse().unwrap();
-    let dump = tree.catalogue().latest(&host).unwrap();
+    let dump = tree.catalogue().latest(&host).unwrap().unwrap();
     let mount = machine.place.path().join("mount");
     fs::create_dir(&mount).unwrap();
     let names = DumpNames::new(&mount, &host);

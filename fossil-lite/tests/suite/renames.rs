@@ -152,7 +152,7 @@ fn a_renamed_file_is_looked_for_only_where_something_changed() {
     let tree = world.tree_over(Arc::clone(&counting) as _, None);
     tree.catalogue().refresh().unwrap();
     let host = "moby".parse().unwrap();
-    let dumps = tree.catalogue().dumps(&host);
+    let dumps = tree.catalogue().dumps(&host).unwrap();
     let kept = tempfile::tempdir().unwrap();
     let asked = Asked { tree: &tree, host: &host, cache: Some(kept.path()) };
     let found = followed_history(&asked, &dumps, b"/17/18/moved").unwrap();

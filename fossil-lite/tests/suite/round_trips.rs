@@ -4,13 +4,17 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use fossil_lite::dump::{DumpFile, Place, Tree};
+use fossil_lite::dump::{Catalogue, DumpFile, Place, Tree};
 use fossil_lite::past::{HistoryCache, history};
 use jiff::ToSpan;
 use jiff::civil::date;
-use venti_proto::roots::HostName;
+use venti_proto::Score;
+use venti_proto::roots::{
+    HostName, NewRoot, RootLog, RootLogError, RootPage, RootQuery, RootRecord,
+};
 
 use crate::counting::Counting;
 use crate::fuse_mount::{Mounted, can_mount};
@@ -174,7 +178,7 @@ fn a_history_in_busy_directories_goes_down_many_dumps_at_once() {
     let tree = world.tree_over(Arc::clone(&counting) as _, None);
     tree.catalogue().refresh().unwrap();
     let host: HostName = "moby".parse().unwrap();
-    let dumps = tree.catalogue().dumps(&host);
+    let dumps = tree.catalogue().dumps(&host).unwrap();
     let mut cache = HistoryCache::empty();
     let (calls, _, found) =
         counting.during(|| history(&tree, &host, &dumps, b"/a/b/c/file", &mut cache).unwrap());
@@ -229,6 +233,47 @@ fn a_file_is_read_ahead_through_the_mount_and_nothing_else() {
     // Read again, it is the kernel's.
     let (_, blocks, read) = counting.during(|| fs::read(root.join("large")).unwrap());
     assert!(read == content && blocks == 0, "{blocks} blocks");
+}
+
+/// A log that counts how often it is asked for records.
+struct CountingLog<'a>(&'a World, AtomicU64);
+
+impl RootLog for CountingLog<'_> {
+    fn record(&self, root: &NewRoot) -> Result<RootRecord, RootLogError> {
+        self.0.log.record(root)
+    }
+
+    fn list(&self, query: &RootQuery) -> Result<RootPage, RootLogError> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.log.list(query)
+    }
+
+    fn watch(&self, known: u64, time: Duration) -> Result<u64, RootLogError> {
+        self.0.log.watch(known, time)
+    }
+}
+
+#[test]
+fn a_long_log_is_only_read_where_somebody_looks() {
+    // Leaked, for a catalogue keeps its log.
+    let world: &'static World = Box::leak(Box::new(World::new()));
+    for _ in 0..100 {
+        for host in ["ahab", "ishmael", "moby", "pequod", "queequeg"] {
+            world.record(host, Score::of(b"root"));
+        }
+    }
+    let log = Arc::new(CountingLog(world, AtomicU64::new(0)));
+    let catalogue = Catalogue::new(Arc::clone(&log) as _);
+    catalogue.refresh().unwrap();
+    assert_eq!(catalogue.hosts().len(), 5);
+    assert!(catalogue.newest(Some(&"moby".parse().unwrap())).is_some());
+    assert_eq!(log.1.load(Ordering::SeqCst), 2, "a page of hosts, and none behind it");
+    assert_eq!(catalogue.dumps(&"moby".parse().unwrap()).unwrap().len(), 100);
+    assert_eq!(log.1.load(Ordering::SeqCst), 5, "64 dumps, 36, and none behind them");
+    let last = catalogue.latest(&"moby".parse().unwrap()).unwrap().unwrap();
+    assert_eq!((last.record.sequence, last.name.number), (497, 99));
+    assert!(catalogue.dumps(&"nobody".parse().unwrap()).unwrap().is_empty());
+    assert_eq!(log.1.load(Ordering::SeqCst), 5);
 }
 
 /// Bytes of files that the kernel has in memory, as fincore(1) says.

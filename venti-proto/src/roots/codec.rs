@@ -189,7 +189,8 @@ impl RootRecord {
 }
 
 impl RootQuery {
-    /// `first[8] end[8] until[8] limit[2] host[n]`; no host is the empty name.
+    /// `first[8] end[8] until[8] limit[2] host[n]`, no host is the empty name, and `newest[1]` if
+    /// that is set.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = self.first.to_be_bytes().to_vec();
@@ -197,6 +198,9 @@ impl RootQuery {
         out.extend_from_slice(&self.until.to_be_bytes());
         out.extend_from_slice(&self.limit.to_be_bytes());
         put_text(&mut out, self.host.as_ref().map_or("", HostName::as_str));
+        if self.newest {
+            out.push(1);
+        }
         out
     }
 
@@ -210,14 +214,18 @@ impl RootQuery {
         let end = cursor.u64()?;
         let until = i64::from_be_bytes(cursor.array()?);
         let limit = u16::from_be_bytes(cursor.array()?);
-        let host = if cursor.0 == [0] {
+        let host = if cursor.0.first() == Some(&0) {
             cursor.take(1)?;
             None
         } else {
             Some(cursor.name()?)
         };
+        let newest = cursor.0 == [1];
+        if newest {
+            cursor.take(1)?;
+        }
         cursor.finish()?;
-        Ok(RootQuery { host, first, end, until, limit })
+        Ok(RootQuery { host, first, end, until, limit, newest })
     }
 }
 
@@ -283,8 +291,13 @@ mod tests {
         assert_eq!(bytes.len(), 8 + 8 + 8 + 5 + 2 + 20 + 8 + 8 + 1 + 32 + 32);
         assert_eq!(RootRecord::decode(&bytes), Ok(record.clone()));
         for host in [None, Some("moby".parse().unwrap())] {
-            let query = RootQuery { host, first: 1, end: 2, until: -3, limit: 4 };
+            let query = RootQuery { host, first: 1, end: 2, until: -3, limit: 4, newest: false };
+            let newest = RootQuery { newest: true, ..query.clone() };
+            assert_eq!(newest.encode(), [&query.encode()[..], &[1]].concat());
             assert_eq!(RootQuery::decode(&query.encode()), Ok(query));
+            assert_eq!(RootQuery::decode(&newest.encode()), Ok(newest.clone()));
+            let other = [&newest.encode()[..newest.encode().len() - 1], &[2]].concat();
+            assert_eq!(RootQuery::decode(&other), Err(RecordError::Trailing { excess: 1 }));
         }
         let page = RootPage {
             records: vec![record.clone(), record],

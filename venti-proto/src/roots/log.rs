@@ -22,12 +22,16 @@ pub struct RootQuery {
     pub until: i64,
     /// How many at most; pages are never longer than [`MAX_PAGE`].
     pub limit: u16,
+    /// Only the newest of each host, in the order of the hosts' names, and only of hosts behind
+    /// `host` in that order.
+    pub newest: bool,
 }
 
 impl Default for RootQuery {
     /// Everything.
     fn default() -> RootQuery {
-        RootQuery { host: None, first: 0, end: u64::MAX, until: i64::MAX, limit: MAX_PAGE }
+        let (first, end, until, limit) = (0, u64::MAX, i64::MAX, MAX_PAGE);
+        RootQuery { host: None, first, end, until, limit, newest: false }
     }
 }
 
@@ -37,7 +41,10 @@ impl RootQuery {
     pub fn wants(&self, record: &RootRecord) -> bool {
         (self.first..self.end).contains(&record.sequence)
             && record.time <= self.until
-            && self.host.as_ref().is_none_or(|host| *host == record.root.host)
+            && self.host.as_ref().is_none_or(|host| match self.newest {
+                true => *host < record.root.host,
+                false => *host == record.root.host,
+            })
     }
 }
 
@@ -148,6 +155,29 @@ pub trait RootLog: Send + Sync {
     /// [`RootLogError`]
     fn watch(&self, known: u64, time: Duration) -> Result<u64, RootLogError>;
 
+    /// The newest record of each host, and how many records there were before they were looked
+    /// for, with the log's time zone.
+    ///
+    /// # Errors
+    /// [`RootLogError`]
+    fn newest_of_each(&self) -> Result<RootPage, RootLogError> {
+        let mut query = RootQuery { newest: true, ..RootQuery::default() };
+        let mut all = self.list(&query)?;
+        while let Some(last) = all.records.last() {
+            if query.host.as_ref().is_some_and(|host| *host >= last.root.host) {
+                let detail = format!("{} came out of order", last.root.host);
+                return Err(RootLogError::Damaged { detail });
+            }
+            query.host = Some(last.root.host.clone());
+            let page = self.list(&query)?;
+            if page.records.is_empty() {
+                break;
+            }
+            all.records.extend(page.records);
+        }
+        Ok(all)
+    }
+
     /// Hands every wanted record to `take`, newest first, until it says no.
     ///
     /// # Errors
@@ -157,7 +187,7 @@ pub trait RootLog: Send + Sync {
         query: &RootQuery,
         take: &mut dyn FnMut(RootRecord) -> bool,
     ) -> Result<(), RootLogError> {
-        let mut query = RootQuery { limit: MAX_PAGE, ..query.clone() };
+        let mut query = RootQuery { limit: MAX_PAGE, newest: false, ..query.clone() };
         loop {
             let page = self.list(&query)?;
             if page.records.is_empty() {

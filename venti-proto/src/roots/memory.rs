@@ -1,5 +1,6 @@
 //! A log of roots that forgets everything when the process ends: for tests.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -55,9 +56,19 @@ impl RootLog for MemoryRootLog {
 
     fn list(&self, query: &RootQuery) -> Result<RootPage, RootLogError> {
         let records = self.records.lock();
+        let limit = usize::from(query.limit.min(super::MAX_PAGE));
         let wanted = records.iter().rev().filter(|record| query.wants(record));
+        let records_of_page = if query.newest {
+            let mut newest = BTreeMap::new();
+            for record in wanted {
+                newest.entry(&record.root.host).or_insert(record);
+            }
+            newest.into_values().take(limit).cloned().collect()
+        } else {
+            wanted.take(limit).cloned().collect()
+        };
         Ok(RootPage {
-            records: wanted.take(usize::from(query.limit.min(super::MAX_PAGE))).cloned().collect(),
+            records: records_of_page,
             next: records.len() as u64,
             time_zone: self.time_zone.clone(),
         })
@@ -124,6 +135,20 @@ mod tests {
         })
         .unwrap();
         assert!(some.iter().copied().eq((100..=200).rev().filter(|n| n % 3 == 1).take(20)));
+    }
+
+    #[test]
+    fn the_newest_of_each_host_comes_in_the_order_of_names() {
+        let log = log();
+        let hosts: Vec<String> = (0..150).map(|number| format!("host{number:03}")).collect();
+        for host in hosts.iter().chain(hosts.iter().rev()) {
+            log.record(&root(host)).unwrap();
+        }
+        let all = log.newest_of_each().unwrap();
+        assert_eq!(all.next, 300);
+        let found = all.records.iter().map(|record| record.root.host.as_str());
+        assert!(found.eq(hosts.iter().map(String::as_str)));
+        assert!(all.records.iter().map(|record| record.sequence).eq((150..300).rev()));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use arenas::disk::RealDisk;
+use arenas::disk::{Disk, RealDisk};
 use arenas::roots_log::{DayZone, RootsLog, RootsLogOptions};
 use arenas::{OpenError, Store, StoreOptions, UnverifiedBlock};
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ impl StoredBlocks {
             clock: Arc::new(nanoseconds),
         };
         let blocks = Arc::new(store.clone());
-        let disk = RealDisk::new(path);
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(path));
         let roots = RootsLog::open(&disk, blocks, log_options, &mut |take| {
             store.roots(&mut |found| match found.root {
                 Some(root) if !take(&root) => ControlFlow::Break(()),

@@ -73,7 +73,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let host = arguments.source.host()?;
     let tree = arguments.source.open(None)?;
     let now = Timestamp::now().to_zoned(tree.catalogue().time_zone());
-    let dumps = tree.catalogue().dumps(&host);
+    let dumps = tree.catalogue().dumps(&host)?;
     let Some(first) = dumps.first() else { return Err(Missing::Host { host }.into()) };
     let position = |date: &str| -> Result<usize, Failure> {
         let when = When::parse(date, &now)?;

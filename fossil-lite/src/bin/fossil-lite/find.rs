@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
         .map_err(|error| Failure::Usage { detail: error.to_string() })?;
     let host = arguments.source.host()?;
     let tree = arguments.source.open(None)?;
-    let dumps = tree.catalogue().dumps(&host);
+    let dumps = tree.catalogue().dumps(&host)?;
     if dumps.is_empty() {
         return Err(Missing::Host { host }.into());
     }

@@ -141,7 +141,7 @@ fn statuses(arguments: &Arguments, catalogue: &Catalogue) -> Result<Vec<Status>,
     let mut found = Vec::new();
     for host in catalogue.hosts().into_iter().filter(asked) {
         let mut archives: BTreeMap<ArchiveName, (Arc<Dump>, Option<Arc<Dump>>)> = BTreeMap::new();
-        for dump in catalogue.dumps(&host) {
+        for dump in catalogue.dumps(&host)? {
             let archive = dump.record.root.archive.clone();
             let before = archives.remove(&archive).map(|(last, _)| last);
             archives.insert(archive, (dump, before));

@@ -159,7 +159,7 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
 
 /// The dumps between the two dates.
 fn chosen(tree: &Tree, host: &HostName, arguments: &Arguments) -> Result<Vec<Arc<Dump>>, Failure> {
-    let mut dumps = tree.catalogue().dumps(host);
+    let mut dumps = tree.catalogue().dumps(host)?;
     if dumps.is_empty() {
         return Err(Missing::Host { host: host.clone() }.into());
     }
