@@ -166,7 +166,7 @@ impl Connect for Server {
         // Whoever reads a file waits for this: an error is better than a long wait.
         let options = ClientOptions {
             connect_timeout: Duration::from_secs(5),
-            progress_timeout: Duration::from_secs(15),
+            progress_timeout: Duration::from_secs(12),
             ..ClientOptions::from_environment()
         };
         Client::connect_with(&self.0, 1, &options)
