@@ -6,7 +6,8 @@
 //! each lies: the others are mostly behind it. Pointer blocks say nothing, for they are written
 //! long after what they point to, so those of files of a few blocks are read first, together; a
 //! large file is in order by itself. Nothing depends on the answers. A store that has none is not
-//! asked again, and its files go straight on.
+//! asked again, and its files go straight on. So do, for a while, those of an archive that turns
+//! out to be in order, as that of a first night is: gathering makes the workers wait.
 //!
 //! What bounds the gathering is the files and what their pointer blocks may hold, for the memory,
 //! and their directories, for each is open. It begins with few, so that the workers have something
@@ -23,6 +24,11 @@ use super::session::Session;
 /// Files that are gathered at first, and in the end.
 const FIRST_FILES: usize = 256;
 const MOST_FILES: usize = 8192;
+/// Files that go straight on after some that were in order.
+const STRAIGHT_ON: usize = 4096;
+/// One file in so many may lie before the one that it follows where the archive is in order:
+/// several threads wrote it.
+const SELDOM: usize = 16;
 /// Directories that they may be in.
 const MOST_DIRECTORIES: usize = 512;
 /// Blocks that they may have, those of large files not counted.
@@ -34,13 +40,21 @@ pub(super) struct LogOrder<'s> {
     /// How often a file was not in the directory of the one before.
     directories: usize,
     blocks: u64,
-    /// Files that are gathered this time; 1 if the store has no order.
+    /// Files that are gathered this time.
     limit: usize,
+    /// Files that are to go straight on.
+    straight_on: usize,
 }
 
 impl<'s> LogOrder<'s> {
     pub(super) fn new() -> LogOrder<'s> {
-        LogOrder { files: Vec::new(), directories: 0, blocks: 0, limit: FIRST_FILES }
+        LogOrder {
+            files: Vec::new(),
+            directories: 0,
+            blocks: 0,
+            limit: FIRST_FILES,
+            straight_on: 0,
+        }
     }
 
     /// Takes a file, and says whether it is time to [take](LogOrder::take) all of them.
@@ -55,7 +69,8 @@ impl<'s> LogOrder<'s> {
             self.blocks += content.size.min(medium::LARGEST) / u64::from(content.data_size.max(1));
         }
         self.files.push(task);
-        self.files.len() >= self.limit
+        self.straight_on > 0
+            || self.files.len() >= self.limit
             || self.directories >= MOST_DIRECTORIES
             || self.blocks >= MOST_BLOCKS
     }
@@ -64,21 +79,29 @@ impl<'s> LogOrder<'s> {
     pub(super) fn take(&mut self, session: &Session<'_>) -> Vec<Task<'s>> {
         let mut files = std::mem::take(&mut self.files);
         (self.directories, self.blocks) = (0, 0);
-        if self.limit == 1 || files.is_empty() {
+        if self.straight_on > 0 {
+            self.straight_on -= usize::from(self.straight_on < usize::MAX);
             return files;
         }
         medium::read_pointers(files.iter_mut().filter(|file| medium::is_medium(session, file)));
-        match places_of(&files) {
-            Some(places) => {
-                self.limit = (2 * self.limit).min(MOST_FILES);
-                sorted(files, &places)
-            }
-            None => {
-                self.limit = 1;
-                files
-            }
+        let Some(places) = places_of(&files) else {
+            self.straight_on = usize::MAX;
+            return files;
+        };
+        if are_in_order(&places) {
+            (self.limit, self.straight_on) = (FIRST_FILES, STRAIGHT_ON);
+        } else {
+            self.limit = (2 * self.limit).min(MOST_FILES);
         }
+        sorted(files, &places)
     }
+}
+
+/// Whether these are nearly in order already.
+fn are_in_order(places: &[Option<u64>]) -> bool {
+    let known: Vec<u64> = places.iter().copied().flatten().collect();
+    let back = known.windows(2).filter(|pair| pair[1] < pair[0]).count();
+    back * SELDOM <= known.len()
 }
 
 /// Where the first block of each file is, as far as there is one and it is known.
@@ -114,6 +137,15 @@ fn sorted<T>(files: Vec<T>, places: &[Option<u64>]) -> Vec<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_archive_of_one_night_is_in_order_and_one_of_many_is_not() {
+        let one_night: Vec<_> = (0..100).map(|file| Some((file ^ 32) * 10)).collect();
+        assert!(are_in_order(&one_night));
+        let nights: Vec<_> = (0..100).map(|file| Some(file * 10 + file % 3 * 5000)).collect();
+        assert!(!are_in_order(&nights));
+        assert!(are_in_order(&[None, Some(1)]));
+    }
 
     #[test]
     fn what_has_no_place_comes_first_and_the_rest_in_order() {
