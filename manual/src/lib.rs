@@ -52,6 +52,7 @@ pub fn generate(
 fn page(mut command: Command, section: &str, out: &mut dyn Write) -> io::Result<()> {
     command.build();
     let behind = help_behind(&command);
+    let has_version = command.get_version().or(command.get_long_version()).is_some();
     let commands: Vec<Command> =
         command.get_subcommands().filter(|c| !c.is_hide_set()).cloned().collect();
     let page = Man::new(command).section(section);
@@ -73,7 +74,9 @@ fn page(mut command: Command, section: &str, out: &mut dyn Write) -> io::Result<
     }
     out.write_all(sections(&behind).as_bytes())?;
     let mut text = Vec::new();
-    page.render_version_section(&mut text)?;
+    if has_version {
+        page.render_version_section(&mut text)?;
+    }
     out.write_all(without_preambles(&text).as_bytes())
 }
 
