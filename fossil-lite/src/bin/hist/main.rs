@@ -21,14 +21,14 @@ use venti_proto::roots::HostName;
 const INCOMPLETE: u8 = 3;
 
 const EXAMPLES: &str = r#"EXAMPLES
-  Which versions of the library were there?
+  Which versions of the library were there? (Here /lib is a link to usr/lib, and was one then.)
 
     $ hist /lib/libc.a
-    ... /n/dump/.../lib/libc.a 6 root
-    ... /n/dump/.../lib/libc.a 6 root
-    ... /n/dump/2004/1231/lib/libc.a 7 root
-    ... /n/dump/2004/0611/lib/libc.a 7 root
-    ... /n/dump/2004/0601/lib/libc.a 7 root
+    ... /n/dump/.../usr/lib/libc.a 6 root
+    ... /n/dump/.../usr/lib/libc.a 6 root
+    ... /n/dump/2004/1231/usr/lib/libc.a 7 root
+    ... /n/dump/2004/0611/usr/lib/libc.a 7 root
+    ... /n/dump/2004/0601/usr/lib/libc.a 7 root
 
   What changed in the profile?
 
@@ -44,8 +44,8 @@ const EXAMPLES: &str = r#"EXAMPLES
   The versions of two months, with times in UTC, and for a program:
 
     $ hist -u --since 2004/0601 -s 2004/0731 /lib/libc.a
-    ... UTC ... /n/dump/2004/0611/lib/libc.a 7 root
-    ... UTC ... /n/dump/2004/0601/lib/libc.a 7 root
+    ... UTC ... /n/dump/2004/0611/usr/lib/libc.a 7 root
+    ... UTC ... /n/dump/2004/0601/usr/lib/libc.a 7 root
     $ hist --json -s 2004/0601 /lib/libc.a
     {...,"newest_dump":"2004/0601",...}
 
