@@ -127,10 +127,8 @@ fn a_host_records_under_the_name_of_its_certificate_and_every_program_reads_unde
     let (listed, _) = ended(0, &run("unvac", &["-h", &at, "-t", score.trim_end()]));
     assert!(listed.contains("tree/file"), "{listed}");
     let file = site.path("tree/file");
-    let (content, _) = ended(
-        0,
-        &run("yesterday", &["-h", &at, "--host", "www", "-n", "0", "--cat", text(&file)]),
-    );
+    let (content, _) =
+        ended(0, &run("yesterday", &["-h", &at, "--host", "www", "-n", "0", "--cat", text(&file)]));
     assert_eq!(content, "as it was");
 }
 
