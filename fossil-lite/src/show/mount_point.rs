@@ -32,15 +32,22 @@ pub(super) fn free(at: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// How often a mount is asked again that ends while it is asked: more often than a process has
+/// connections to the kernel for one mount, each of which ends by itself.
+const ASKED: usize = 100;
+
 /// Whether nobody answers for what is mounted there. The directory is opened: stat would show what
 /// the kernel remembers of it.
 fn is_dead(at: &Path) -> bool {
-    let opened = std::fs::read_dir(at);
-    opened.is_err_and(|error| error.raw_os_error() == Some(Errno::NOTCONN.raw_os_error()))
+    let ask = || std::fs::read_dir(at).err().and_then(|error| Errno::from_io_error(&error));
+    // Who was waiting for the process when it was killed hears that the connection was aborted,
+    // all others that there is none.
+    let mut answers = std::iter::repeat_with(ask).take(ASKED);
+    answers.find(|answer| *answer != Some(Errno::CONNABORTED)) == Some(Some(Errno::NOTCONN))
 }
 
 /// Takes a mount away, from under whoever is in there too. Those who are not root ask fusermount.
-pub(super) fn unmount(at: &Path) -> io::Result<()> {
+pub(crate) fn unmount(at: &Path) -> io::Result<()> {
     let refused = match rustix::mount::unmount(at, UnmountFlags::DETACH) {
         Ok(()) => return Ok(()),
         Err(errno) => io::Error::from(errno),

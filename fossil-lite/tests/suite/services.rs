@@ -223,6 +223,42 @@ fn a_killed_client_and_a_killed_mount_leave_nothing_that_is_in_the_way() {
     assert!(fs::read_dir(&at).unwrap().next().is_none());
 }
 
+/// What the process waits for in the kernel, as far as that tells.
+fn waits_in(pid: Pid) -> String {
+    fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default()
+}
+
+/// Whoever is waiting for an answer when the process of the mount is killed hears something else
+/// than those who come later.
+#[test]
+fn a_mount_that_is_killed_while_another_asks_for_it_is_replaced() {
+    if !can_mount() {
+        return;
+    }
+    let (machine, profile) = Machine::with_history();
+    let at = directory(&machine, "dump");
+    let arguments = ["mount", "--foreground", "--host", "moby", at.to_str().unwrap()];
+    let mut first = machine.command(FOSSIL, &arguments).spawn().unwrap();
+    wait_until("it is mounted", || is_mounted(&at) && at.join("latest").exists());
+    kill(Pid::from_child(&first), Signal::STOP);
+    let mut second = machine.command(FOSSIL, &arguments);
+    let mut second = second.stderr(Stdio::piped()).spawn().unwrap();
+    let id = Pid::from_child(&second);
+    let tells = waits_in(Pid::from_child(&first)) != "0";
+    wait_until("it asks", || !tells || waits_in(id).contains("request_wait_answer"));
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let name = at.join("2004/0611").join(profile.strip_prefix('/').unwrap());
+    let mut ended = None;
+    wait_until("the second mounts it", || {
+        ended = second.try_wait().unwrap();
+        ended.is_some() || fs::read(&name).is_ok()
+    });
+    assert_eq!(ended, None, "{:?}", second.wait_with_output());
+    kill(id, Signal::TERM);
+    assert!(second.wait().unwrap().success());
+}
+
 /// Mounts the dump of moby; whoever uses it unmounts it again.
 struct Mount(PathBuf);
 
