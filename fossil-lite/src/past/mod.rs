@@ -7,6 +7,7 @@ mod followed;
 mod history;
 mod history_cache;
 mod inside;
+mod keeper;
 mod names;
 mod namespace;
 mod process;

@@ -17,10 +17,12 @@ use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
 use rustix::process::{getegid, geteuid};
 use rustix::thread::UnshareFlags;
 
+use super::keeper;
 use crate::program::{Failure, system};
 
-/// Set for the process that becomes the command.
+/// Set for a second process of this program, and what it is for.
 const MARK: &str = "FOSSIL_LITE_PAST";
+const BECOME: &str = "become";
 
 /// Between the files and the command.
 const COMMAND: &str = "--";
@@ -31,9 +33,8 @@ pub(super) fn prepare(
     binds: &[(PathBuf, &Path)],
     command: &[OsString],
 ) -> Result<Child, Failure> {
-    let program = std::env::current_exe().map_err(system("can not find this program"))?;
-    let mut again = Command::new(program);
-    again.env(MARK, "1").arg(report);
+    let mut again = again(BECOME)?;
+    again.arg(report);
     for (then, today) in binds {
         again.arg(then).arg(today);
     }
@@ -41,11 +42,20 @@ pub(super) fn prepare(
     again.spawn().map_err(system("can not start this program again"))
 }
 
-/// In the process that [`prepare`] has started, becomes the command; in any other, does nothing.
-/// To be called before there is any thread.
+/// This program once more, for something else.
+pub(super) fn again(mark: &str) -> Result<Command, Failure> {
+    let program = std::env::current_exe().map_err(system("can not find this program"))?;
+    let mut again = Command::new(program);
+    again.env(MARK, mark);
+    Ok(again)
+}
+
+/// In the process that [`prepare`] has started, becomes the command; in a [`keeper`], keeps; in any
+/// other, does nothing. To be called before there is any thread.
 pub fn enter_if_asked() {
-    if std::env::var_os(MARK).is_none() {
-        return;
+    let Some(mark) = std::env::var_os(MARK) else { return };
+    if mark == keeper::MARK {
+        std::process::exit(keeper::keep().into());
     }
     let mut arguments = std::env::args_os().skip(1);
     // Opened before anything is bound over the directory that it is in.

@@ -1,8 +1,9 @@
 //! One process in the past: a command that finds the versions of then in the place of today's.
 //!
-//! The dump is mounted for the time of the command, in a directory that nobody else enters. The
-//! command runs in a mount namespace of its own ([`super::namespace`]) in which each file of then
-//! is bound over that of today; nothing else is changed, for nobody else anything.
+//! The dump is mounted for the time of the command, in a directory that nobody else enters, and that
+//! [`super::keeper`] takes away, whatever becomes of this process. The command runs in a mount
+//! namespace of its own ([`super::namespace`]) in which each file of then is bound over that of
+//! today; nothing else is changed, for nobody else anything.
 //!
 //! Signals are the command's: this process waits until it has ended, whatever comes, so that the
 //! past does not vanish from under it, and takes the mount away then.
@@ -21,6 +22,7 @@ use rustix::termios::tcgetpgrp;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::keeper::Keeper;
 use super::{Found, namespace};
 use crate::dump::Tree;
 use crate::fuse::{Audience, mount};
@@ -71,16 +73,15 @@ pub fn run_in_past(
     }
     let signals = Signals::new([SIGINT, SIGQUIT, SIGTERM, SIGHUP]);
     let signals = signals.map_err(system("can not take signals"))?;
-    let directory = tempfile::tempdir().map_err(system("can not make a directory"))?;
-    let mounted = directory.path().join("dump");
-    std::fs::create_dir(&mounted).map_err(system("can not make a directory"))?;
+    let keeper = Keeper::start()?;
+    let mounted = keeper.mount_point();
     let audience = match rustix::process::geteuid().is_root() {
         true => Audience::Everybody,
         false => Audience::Owner,
     };
     let session =
         mount(Arc::clone(tree), &mounted, audience).map_err(system("can not mount the dump"))?;
-    let report = directory.path().join("report");
+    let report = keeper.report();
     let mut binds: Vec<(PathBuf, &Path)> = pairs
         .iter()
         .map(|(path, found)| {
@@ -97,8 +98,7 @@ pub fn run_in_past(
     // Not waited for: what the command has left running would keep it for ever.
     drop(session);
     let failed = std::fs::read_to_string(&report);
-    let left = directory.path().display().to_string();
-    directory.close().map_err(system(format!("can not remove {left}")))?;
+    keeper.end()?;
     match failed {
         Ok(detail) if !detail.is_empty() => Err(Failure::Past { detail }),
         _ => ended,

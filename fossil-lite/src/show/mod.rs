@@ -20,6 +20,7 @@ use crate::fuse::{Audience, mount};
 use crate::p9::{Limits, ListenError, Listener, serve};
 use crate::p9_dump::DumpFor;
 use crate::program::{Failure, system};
+pub(crate) use mount_point::unmount;
 
 /// Where a tree is to be seen.
 #[derive(Clone, Debug, Default)]
@@ -119,7 +120,7 @@ fn wait_for_unmount(
     let wait = move || {
         if signals.forever().next().is_some() {
             // Whoever is in there keeps it until they leave; new visitors find it gone.
-            let _ = mount_point::unmount(&directory);
+            let _ = unmount(&directory);
         }
     };
     std::thread::Builder::new()

@@ -6,11 +6,15 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::fuse_mount::can_mount;
 use crate::machine::{Machine, Ran};
+
+/// Nothing here takes so long, unless it never happens.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// Nobody has files, but a name, which fusermount wants.
 const USER: u32 = 65_534;
@@ -52,12 +56,18 @@ fn ran(command: &mut Command) -> Ran {
     Ran::from(command.output().unwrap())
 }
 
-fn nothing_is_left(machine: &Machine) {
-    let left: Vec<_> = fs::read_dir(temporary(machine)).unwrap().collect();
-    assert!(left.is_empty(), "{left:?}");
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+/// What is left of the past in the directory for temporary files and in the table of mounts.
+fn left(machine: &Machine) -> Vec<String> {
+    let files = fs::read_dir(temporary(machine)).unwrap();
+    let files = files.map(|entry| entry.unwrap().path().display().to_string());
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let place = machine.place.path().to_str().unwrap();
-    assert!(!mounts.contains(place), "{mounts}");
+    let mounts = mounts.lines().filter(|line| line.contains(place)).map(str::to_owned);
+    files.chain(mounts).collect()
+}
+
+fn nothing_is_left(machine: &Machine) {
+    assert_eq!(left(machine), Vec::<String>::new());
 }
 
 #[test]
@@ -127,7 +137,7 @@ fn what_can_not_be_bound_or_run_is_said() {
 }
 
 /// As root, but with a `/dev/fuse` that everybody may open, as it is on any machine with users.
-fn as_user(machine: &Machine, program: &str, arguments: &[&str]) -> Ran {
+fn command_of_user(machine: &Machine, program: &str, arguments: &[&str]) -> Command {
     for name in ["home", "store", "tmp"] {
         let path = machine.place.path().join(name);
         assert!(
@@ -144,7 +154,12 @@ fn as_user(machine: &Machine, program: &str, arguments: &[&str]) -> Ran {
     let mut command = machine.command("unshare", &[]);
     command.env("TMPDIR", temporary(machine)).current_dir(machine.place.path());
     command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]);
-    ran(command.arg(machine.copy_of(program)).args(arguments))
+    command.arg(machine.copy_of(program)).args(arguments);
+    command
+}
+
+fn as_user(machine: &Machine, program: &str, arguments: &[&str]) -> Ran {
+    ran(&mut command_of_user(machine, program, arguments))
 }
 
 #[test]
@@ -236,6 +251,43 @@ fn a_signal_reaches_the_command_and_the_past_stays_until_it_has_ended() {
         assert_eq!((status.code(), rest.as_str()), (Some(code), expected), "{script} {signal:?}");
         nothing_is_left(&machine);
     }
+}
+
+/// Kills it while its command runs, and then the command, which says which process it is.
+fn kill_in_the_middle(machine: &Machine, command: &mut Command) {
+    let (mut child, mut out) = start(command);
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    let command = Pid::from_raw(line.trim().parse().unwrap()).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let limit = Instant::now() + LONGEST;
+    while !left(machine).is_empty() && Instant::now() < limit {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // Before the command ends, which has the past in a namespace of its own.
+    let left = left(machine);
+    kill_process(command, Signal::KILL).unwrap();
+    assert_eq!(left, Vec::<String>::new());
+}
+
+#[test]
+fn kill_9_leaves_no_mount_and_no_directory() {
+    if !can_mount() {
+        return;
+    }
+    let (machine, library) = machine();
+    let libc = library.join("libc");
+    let libc = libc.to_str().unwrap();
+    let script = "echo ready; echo $$; exec sleep 1000 > /dev/null";
+    let arguments = ["-b", "-d", "20040602", libc, "--", "sh", "-c", script];
+    kill_in_the_middle(&machine, yesterday(&machine).args(arguments));
+    let mut bisect = bisect(&machine);
+    kill_in_the_middle(&machine, bisect.args([libc, "--", "sh", "-c", script]));
+    chown(machine.place.path(), Some(USER), Some(USER)).unwrap();
+    let arguments = [&["--host", "moby"], &arguments[..]].concat();
+    let program = env!("CARGO_BIN_EXE_yesterday");
+    kill_in_the_middle(&machine, &mut command_of_user(&machine, program, &arguments));
 }
 
 #[test]
