@@ -5,7 +5,9 @@
 pub mod date;
 pub mod dump;
 mod file_error;
+pub mod frame;
 pub mod fuse;
+pub mod json;
 pub mod p9;
 pub mod p9_dump;
 pub mod past;

@@ -1,12 +1,9 @@
-//! What the programs have in common: where the dump is, how they end, what is made from their
-//! definitions.
+//! What the programs have in common: where the dump is, and why they fail.
 
 use std::io::ErrorKind;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use manual::Generated;
 use vac::reader::ReadError;
 use vac::store::{OpenStoreError, Place};
 use venti_proto::address::Address;
@@ -99,7 +96,8 @@ impl Failure {
         self.is_broken_pipe() || matches!(self, Failure::File(FileError::Unreachable { .. }))
     }
 
-    fn is_broken_pipe(&self) -> bool {
+    /// Whether nobody reads what is printed.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
         let broken = |source: &std::io::Error| source.kind() == ErrorKind::BrokenPipe;
         matches!(self, Failure::System { source, .. } if broken(source))
     }
@@ -133,23 +131,6 @@ impl From<ReadError> for Failure {
 pub fn system(action: impl Into<String>) -> impl FnOnce(std::io::Error) -> Failure {
     let action = action.into();
     move |source| Failure::System { action, source }
-}
-
-/// What a shell says of a program that SIGPIPE has ended.
-const BROKEN_PIPE: u8 = 128 + 13;
-
-/// Ends a program: says why it failed, if it did.
-#[must_use]
-pub fn end(program: &str, result: Result<u8, Failure>) -> ExitCode {
-    match result {
-        Ok(code) => ExitCode::from(code),
-        // As for any program that writes on after `head` has seen enough.
-        Err(failure) if failure.is_broken_pipe() => ExitCode::from(BROKEN_PIPE),
-        Err(failure) => {
-            eprintln!("{program}: {failure}");
-            ExitCode::from(failure.exit_code())
-        }
-    }
 }
 
 /// A server that could not be reached is not asked again for so long: whoever waits for it does
@@ -236,14 +217,4 @@ impl Source {
         let cache = Arc::new(BlockCache::new(blocks, self.memory << 20));
         Ok(Arc::new(Tree::new(catalogue, cache, rooted)))
     }
-}
-
-/// Prints the man page or completions of a program.
-///
-/// # Errors
-/// If standard output can not be written.
-pub fn generate(what: Generated, command: clap::Command) -> Result<u8, Failure> {
-    manual::generate(what, command, "1", &mut std::io::stdout())
-        .map_err(system("can not write the page"))?;
-    Ok(0)
 }

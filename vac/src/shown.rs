@@ -9,11 +9,17 @@ pub fn shown(path: &[u8]) -> String {
     if text.chars().any(char::is_control) { text.escape_debug().to_string() } else { text.into() }
 }
 
-/// Puts a path into a line of JSON: as text, and if that is not all of it, its bytes beside it.
+/// Puts a path into a line of JSON, as [`put_bytes`] does.
 pub fn put_path(value: &mut Value, path: &[u8]) {
-    value["path"] = json!(String::from_utf8_lossy(path));
-    if std::str::from_utf8(path).is_err() {
-        value["path_base64"] = json!(base64(path));
+    put_bytes(value, "path", path);
+}
+
+/// Puts what is most often text into a line of JSON: as text, and if that is not all of it, its
+/// bytes beside it, in `NAME_base64`.
+pub fn put_bytes(value: &mut Value, name: &str, bytes: &[u8]) {
+    value[name] = json!(String::from_utf8_lossy(bytes));
+    if std::str::from_utf8(bytes).is_err() {
+        value[format!("{name}_base64")] = json!(base64(bytes));
     }
 }
 

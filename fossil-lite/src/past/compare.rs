@@ -8,7 +8,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use vac::format::FileKind;
 
@@ -97,14 +97,18 @@ impl Side {
     }
 }
 
-/// Shows on standard output how they differ, as `diff -ru` does, and returns whether they do.
+/// Writes how they differ, as `diff -ru` does, and returns whether they do.
 ///
 /// # Errors
 /// If either can not be read: then nothing is compared.
-pub fn show_difference(older: &Side, newer: &Side, tell: &Tell<'_>) -> Result<bool, Failure> {
+pub fn show_difference(
+    older: &Side,
+    newer: &Side,
+    tell: &Tell<'_>,
+    out: &mut dyn Write,
+) -> Result<bool, Failure> {
     let (old_what, old_inside) = older.what()?;
     let (new_what, new_inside) = newer.what()?;
-    let mut out = std::io::stdout();
     let inside = match old_inside.filter(|inside| Some(*inside) == new_inside) {
         Some(inside) => inside,
         None if old_what == new_what => return Ok(false),
@@ -128,8 +132,11 @@ pub fn show_difference(older: &Side, newer: &Side, tell: &Tell<'_>) -> Result<bo
     for side in [older, newer] {
         command.arg(side.put_in(directory.path(), tell)?);
     }
-    out.flush().map_err(system("standard output"))?;
-    let status = command.status().map_err(system("can not run diff"))?;
+    let mut diff = command.stdout(Stdio::piped()).spawn().map_err(system("can not run diff"))?;
+    // Its end of the pipe is closed then, so that it ends if nobody wants to know more.
+    let copied = diff.stdout.take().map_or(Ok(0), |mut lines| std::io::copy(&mut lines, out));
+    let status = diff.wait().map_err(system("can not run diff"))?;
+    copied.map_err(system("standard output"))?;
     match status.code() {
         Some(0) => Ok(false),
         Some(1) => Ok(true),

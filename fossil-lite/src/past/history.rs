@@ -286,15 +286,20 @@ impl Search<'_> {
     }
 }
 
+/// What a file is, in a word.
+#[must_use]
+pub const fn kind_name(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::Regular => "file",
+        FileKind::Directory => "directory",
+        FileKind::Symlink => "link",
+        _ => "special",
+    }
+}
+
 impl Snapshot {
     fn of(file: &DumpFile) -> Result<Snapshot, FileError> {
         let attributes = file.attributes()?;
-        let kind = match attributes.kind {
-            FileKind::Regular => "file",
-            FileKind::Directory => "directory",
-            FileKind::Symlink => "link",
-            _ => "special",
-        };
         let who = match attributes.modifier.is_empty() {
             true => &attributes.owner,
             false => &attributes.modifier,
@@ -302,7 +307,7 @@ impl Snapshot {
         Ok(Snapshot {
             path_id: attributes.id.path,
             version_id: attributes.id.version,
-            kind: kind.to_owned(),
+            kind: kind_name(attributes.kind).to_owned(),
             size: attributes.size,
             content_id: file.content_id(),
             modified: attributes.modified.seconds,

@@ -1,6 +1,7 @@
 //! The dump with the real programs: a server, a host that archives to it, and the mount.
 
 mod host;
+mod json;
 mod kill;
 mod readers;
 

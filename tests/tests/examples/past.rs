@@ -5,38 +5,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use arenas::{Environment, Store, StoreOptions, SystemEnvironment};
+use arenas::{Environment, SystemEnvironment};
 use tempfile::TempDir;
-use vac::archiver::{Observer, Options, Problem, Source, archive};
-use venti_proto::roots::{Completeness, NewRoot, RootLog};
+
+use crate::support::dated_store::DatedStore;
 
 /// Seconds of a day.
 const DAY: u64 = 24 * 3600;
-
-/// A clock that is set.
-#[derive(Default)]
-struct Clock(AtomicU64);
-
-impl Environment for Clock {
-    fn milliseconds(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
-    }
-
-    fn identity(&self) -> std::io::Result<[u8; 16]> {
-        Ok([4; 16])
-    }
-}
-
-struct Strict;
-
-impl Observer for Strict {
-    fn problem(&self, problem: &Problem) {
-        panic!("{problem:?}");
-    }
-}
 
 /// A directory with today's files and the store.
 pub(super) struct Past {
@@ -46,14 +22,10 @@ pub(super) struct Past {
 impl Past {
     pub(super) fn new() -> Past {
         let past = Past { directory: TempDir::new().expect("a directory") };
-        let clock = Arc::new(Clock::default());
-        let environment = Arc::clone(&clock) as _;
-        let options = StoreOptions { create: true, environment, ..StoreOptions::default() };
-        let store = Store::open_path(&past.path().join("store"), options).expect("a store");
-        let log = store.roots_log("UTC", Arc::clone(&clock) as _).expect("a log");
+        let store = DatedStore::new(&past.path().join("store"), "UTC");
         let dump = |host: &str, seconds: u64| {
-            clock.0.store(seconds * 1000, Ordering::SeqCst);
-            past.dump(&store, &log, host);
+            let entries = fs::read_dir(past.at("")).expect("files");
+            store.dump(host, seconds, entries.map(|entry| entry.expect("a file").path()));
         };
         fs::create_dir_all(past.at("usr/lib")).expect("a directory");
         fs::create_dir_all(past.at("home/rob/letters")).expect("a directory");
@@ -80,8 +52,7 @@ impl Past {
         past.write("usr/lib/libc.a", "bad 5\n");
         dump("moby", noon - DAY);
         past.write("home/rob/.profile", "PATH=/bin:/usr/bin:/usr/games\n");
-        drop(log);
-        store.close().expect("closed");
+        store.close();
         past
     }
 
@@ -96,21 +67,5 @@ impl Past {
 
     fn write(&self, name: &str, content: &str) {
         fs::write(self.at(name), content).expect("written");
-    }
-
-    fn dump(&self, store: &Store, log: &dyn RootLog, host: &str) {
-        let entries = fs::read_dir(self.at("")).expect("files");
-        let sources = entries.map(|entry| Source::Path(entry.expect("a file").path())).collect();
-        let (options, progress) = (Options::default(), Arc::default());
-        let made = archive(store, sources, &options, &progress, Arc::new(Strict));
-        let root = NewRoot {
-            host: host.parse().expect("a name"),
-            archive: "-".parse().expect("a name"),
-            score: made.expect("an archive").root,
-            bytes: 1000,
-            files: 10,
-            completeness: Completeness::Complete,
-        };
-        log.record(&root).expect("recorded");
     }
 }

@@ -1,5 +1,6 @@
 //! What the system tests share.
 
+pub(crate) mod dated_store;
 pub(crate) mod oracle;
 pub(crate) mod programs;
 pub(crate) mod raw_client;

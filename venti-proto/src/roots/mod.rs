@@ -11,6 +11,9 @@ mod memory;
 mod name;
 mod record;
 
+/// The version of docs/dump-json.md, which every line of JSON about roots and dumps names.
+pub const JSON_SCHEMA: u32 = 1;
+
 pub use codec::RecordError;
 pub use log::{
     MAX_PAGE, RootAnswer, RootLog, RootLogError, RootPage, RootQuery, RootRequest, RootWatch,

@@ -3,7 +3,7 @@
 use arenas::StoreOptions;
 use arenas::roots_log::DayZone;
 use serde_json::json;
-use venti_proto::roots::{Completeness, HostName, RootLog, RootQuery, RootRecord};
+use venti_proto::roots::{Completeness, HostName, JSON_SCHEMA, RootLog, RootQuery, RootRecord};
 
 use crate::cli::Where;
 use crate::commands::{output, output_json};
@@ -37,7 +37,7 @@ pub struct Arguments {
     #[arg(long, value_name = "COUNT")]
     limit: Option<u64>,
 
-    /// Print a line of JSON for each
+    /// Print lines of JSON, as docs/dump-json.md says
     #[arg(long)]
     json: bool,
 }
@@ -106,6 +106,7 @@ fn in_json(record: &RootRecord) -> serde_json::Value {
     let root = &record.root;
     json!({
         "message_type": "root",
+        "schema": JSON_SCHEMA,
         "sequence": record.sequence,
         "time": time(record),
         "host": root.host.to_string(),

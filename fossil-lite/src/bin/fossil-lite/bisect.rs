@@ -1,23 +1,25 @@
 //! `fossil-lite bisect`: the first dump with which a command fails.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use fossil_lite::date::{DumpName, When};
+use fossil_lite::date::When;
 use fossil_lite::dump::{Dump, Tree};
 use fossil_lite::past::{Ended, Found, Missing, find, run_in_past};
 use fossil_lite::program::{Failure, Source, system};
 use jiff::Timestamp;
+use serde_json::{Value, json};
 use signal_hook::consts::{
     SIGABRT, SIGBUS, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGQUIT, SIGSEGV, SIGSYS, SIGTERM,
     SIGTRAP,
 };
+use vac::shown::{put_bytes, put_path};
 use venti_proto::roots::HostName;
+
+use crate::bisect_log::{Log, Verdict};
 
 /// Exit status of a command that can not say whether it is good or bad.
 const SKIP: u8 = 125;
@@ -89,17 +91,36 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
         );
         return Err(Failure::Usage { detail });
     }
-    let mut bisection =
-        Bisection { arguments, tree: &tree, host: &host, log: Log::open(arguments, &host)? };
+    let log = Log::open(&arguments.log, about(arguments, &host)?)?;
+    let mut bisection = Bisection { arguments, tree: &tree, host: &host, log };
     bisection.narrow(&dumps[good..=bad])
 }
 
-/// What came of a dump.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Good,
-    Bad,
-    Unknown,
+/// Everything that a verdict depends on, but the dump: a log of anything else is of no use.
+fn about(arguments: &Arguments, host: &HostName) -> Result<Value, Failure> {
+    let here = std::env::current_dir().map_err(system("can not find the working directory"))?;
+    let store = match arguments.source.named() {
+        Some(store) if store.contains('/') => here.join(store),
+        store => PathBuf::from(store.unwrap_or_default()),
+    };
+    let path = |path: &OsStr| {
+        let mut value = json!({});
+        put_path(&mut value, path.as_bytes());
+        value
+    };
+    let files = arguments.files.iter().map(|file| path(here.join(file).as_os_str()));
+    let words = arguments.command.iter().map(|word| {
+        let mut value = json!({});
+        put_bytes(&mut value, "word", word.as_bytes());
+        value
+    });
+    Ok(json!({
+        "host": host.as_str(),
+        "store": store.to_string_lossy(),
+        "directory": path(here.as_os_str()),
+        "files": files.collect::<Vec<_>>(),
+        "command": words.collect::<Vec<_>>(),
+    }))
 }
 
 /// The signal by which somebody wants an end of it, and which so says nothing about the dump. A
@@ -155,8 +176,8 @@ impl Bisection<'_> {
     }
 
     fn verdict(&mut self, dump: &Arc<Dump>) -> Result<Verdict, Failure> {
-        if let Some(known) = self.log.known.get(&dump.name) {
-            return Ok(*known);
+        if let Some(known) = self.log.known(dump.name) {
+            return Ok(known);
         }
         let verdict = match self.pairs(dump)? {
             None => Verdict::Unknown,
@@ -192,66 +213,5 @@ impl Bisection<'_> {
             }
         }
         Ok(Some(pairs))
-    }
-}
-
-/// What is known: a line for each dump, after one that says what it is about.
-struct Log {
-    file: File,
-    known: BTreeMap<DumpName, Verdict>,
-}
-
-/// Everything that a verdict depends on, but the dump: a log of anything else is of no use.
-fn about(arguments: &Arguments, host: &HostName) -> Result<String, Failure> {
-    let here = std::env::current_dir().map_err(system("can not find the working directory"))?;
-    let store = match arguments.source.named() {
-        Some(store) if store.contains('/') => here.join(store),
-        store => PathBuf::from(store.unwrap_or_default()),
-    };
-    let files: Vec<PathBuf> = arguments.files.iter().map(|file| here.join(file)).collect();
-    let command = &arguments.command;
-    Ok(format!("bisect {host} of {store:?}, {files:?} in {here:?}: {command:?}"))
-}
-
-impl Log {
-    fn open(arguments: &Arguments, host: &HostName) -> Result<Log, Failure> {
-        let shown = arguments.log.display().to_string();
-        let about = about(arguments, host)?;
-        let file = OpenOptions::new().read(true).append(true).create(true).open(&arguments.log);
-        let mut file = file.map_err(system(shown.clone()))?;
-        let mut known = BTreeMap::new();
-        let mut is_new = true;
-        for line in BufReader::new(&file).lines() {
-            let line = line.map_err(system(shown.clone()))?;
-            if std::mem::take(&mut is_new) {
-                if line != about {
-                    let detail = format!("{shown} is about something else: {line}");
-                    return Err(Failure::Usage { detail });
-                }
-                continue;
-            }
-            let verdict = match line.split_once(' ') {
-                Some((name, "good")) => Some((name, Verdict::Good)),
-                Some((name, "bad")) => Some((name, Verdict::Bad)),
-                Some((name, "unknown")) => Some((name, Verdict::Unknown)),
-                _ => None,
-            };
-            let entry = verdict.and_then(|(name, verdict)| Some((name.parse().ok()?, verdict)));
-            known.extend(entry);
-        }
-        if is_new {
-            writeln!(file, "{about}").map_err(system(shown))?;
-        }
-        Ok(Log { file, known })
-    }
-
-    fn add(&mut self, dump: DumpName, verdict: Verdict) -> Result<(), Failure> {
-        let word = match verdict {
-            Verdict::Good => "good",
-            Verdict::Bad => "bad",
-            Verdict::Unknown => "unknown",
-        };
-        self.known.insert(dump, verdict);
-        writeln!(self.file, "{dump} {word}").map_err(system("the log of the bisection"))
     }
 }

@@ -6,9 +6,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use fossil_lite::dump::{Dump, DumpFile, Place, Tree};
-use fossil_lite::past::Missing;
+use fossil_lite::json::{self, Complaints};
+use fossil_lite::past::{Missing, kind_name};
 use fossil_lite::program::{Failure, Source, system};
 use globset::{GlobBuilder, GlobMatcher};
+use serde_json::{Value, json};
+use vac::shown::put_path;
 use venti_proto::Score;
 
 const EXAMPLES: &str = "\
@@ -38,6 +41,10 @@ pub(crate) struct Arguments {
     /// Name, with *, ? and [] as in the shell; with a slash in it, the path from the root
     #[arg(value_name = "PATTERN")]
     pattern: String,
+
+    /// Print lines of JSON, as docs/dump-json.md says
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
@@ -53,6 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     }
     let mut search = Search {
         tree: &tree,
+        complaints: Complaints { program: "fossil-lite", json: arguments.json },
         matcher: glob.compile_matcher(),
         whole_path: arguments.pattern.contains('/'),
         seen: HashSet::new(),
@@ -74,6 +82,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
 
 struct Search<'a> {
     tree: &'a Tree,
+    complaints: Complaints,
     matcher: GlobMatcher,
     whole_path: bool,
     /// Directories by content, under the path where they were.
@@ -122,6 +131,9 @@ impl Search<'_> {
         // A directory changes with everything in it: its versions are of no interest here.
         let version = if file.node().is_directory() { 0 } else { id.version };
         if self.shown.insert((path.clone(), id.path, version)) {
+            if self.complaints.json {
+                return json::print(&in_json(dump, file, &path));
+            }
             let mut out = std::io::stdout().lock();
             write!(out, "{}/", dump.name)
                 .and_then(|()| out.write_all(&path))
@@ -133,6 +145,24 @@ impl Search<'_> {
 
     fn complain(&mut self, dump: &Dump, path: &[u8], error: &fossil_lite::FileError) {
         self.unreadable += 1;
-        eprintln!("fossil-lite: {}/{}: {error}", dump.name, String::from_utf8_lossy(path));
+        self.complaints.say(Some(dump.name), Some(path), &error.to_string());
     }
+}
+
+/// A version of a file, as a line of JSON.
+fn in_json(dump: &Dump, file: &DumpFile, path: &[u8]) -> Value {
+    let (node, file_id) = (file.node(), file.id());
+    let mut line = json::message(
+        "file",
+        json!({
+            "host": file.host().as_str(),
+            "dump": dump.name.to_string(),
+            "kind": kind_name(node.kind()),
+            "size": node.size(),
+            "path_id": json::id(file_id.path),
+            "version_id": json::id(file_id.version),
+        }),
+    );
+    put_path(&mut line, path);
+    line
 }

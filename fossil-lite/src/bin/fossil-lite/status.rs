@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fossil_lite::dump::{Catalogue, Dump};
+use fossil_lite::json::{self, Complaints};
 use fossil_lite::past::Missing;
 use fossil_lite::program::{Failure, Source, system};
 use jiff::{Span, SpanRelativeTo, Timestamp};
@@ -54,9 +55,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "HOST[/ARCHIVE]=TIME")]
     expect: Vec<Expectation>,
 
-    /// Print JSON, one line each
+    /// Print lines of JSON, as docs/dump-json.md says
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 /// What is expected of a host, or of one of its archives.
@@ -119,7 +120,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let now = Timestamp::now();
     let found = statuses(arguments, tree.catalogue())?;
     if found.is_empty() {
-        eprintln!("fossil-lite: no host was ever dumped");
+        let complaints = Complaints { program: "fossil-lite", json: arguments.json };
+        complaints.say(None, None, "no host was ever dumped");
         return Ok(1);
     }
     let mut out = std::io::stdout().lock();
@@ -214,8 +216,7 @@ impl Status {
 
     fn json(&self, now: Timestamp) -> Value {
         let root = self.last.as_ref().map(|last| &last.record.root);
-        json!({
-            "message_type": "status",
+        let fields = json!({
             "host": self.host.as_str(),
             "archive": self.archive.as_ref().map(ArchiveName::as_str),
             "dump": self.last.as_ref().map(|last| last.name.to_string()),
@@ -232,7 +233,8 @@ impl Status {
                 "bytes": before.record.root.bytes,
                 "files": before.record.root.files,
             })),
-        })
+        });
+        json::message("status", fields)
     }
 }
 

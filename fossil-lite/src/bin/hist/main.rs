@@ -1,17 +1,20 @@
 //! The program hist. See hist(1) and `hist --help`.
 
+mod in_json;
 mod shown;
 
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{ArgAction, CommandFactory, Parser};
+use clap::{ArgAction, Parser};
 use fossil_lite::date::When;
 use fossil_lite::dump::{Dump, Tree};
+use fossil_lite::frame::{Program, start};
+use fossil_lite::json::Complaints;
 use fossil_lite::past::{Asked, DumpNames, Missing, followed_history};
-use fossil_lite::program::{Failure, Source, end, generate, system};
+use fossil_lite::program::{Failure, Source, system};
 use jiff::Timestamp;
 use manual::Generated;
 use shown::Shown;
@@ -103,7 +106,7 @@ struct Arguments {
     #[arg(long)]
     no_cache: bool,
 
-    /// Print JSON, one line each
+    /// Print lines of JSON, as docs/dump-json.md says
     #[arg(long)]
     json: bool,
 
@@ -121,12 +124,21 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let result = match arguments.generate {
-        Some(what) => generate(what, Arguments::command()),
-        None => run(&arguments),
-    };
-    end("hist", result)
+    start(&Arguments::parse())
+}
+
+impl Program for Arguments {
+    fn generated(&self) -> Option<Generated> {
+        self.generate
+    }
+
+    fn json(&self) -> bool {
+        self.json
+    }
+
+    fn run(&self) -> Result<u8, Failure> {
+        run(self)
+    }
 }
 
 fn run(arguments: &Arguments) -> Result<u8, Failure> {
@@ -134,6 +146,7 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let tree = arguments.source.open(None)?;
     let dumps = chosen(&tree, &host, arguments)?;
     let cache = cache_directory().filter(|_| !arguments.no_cache);
+    let complaints = Complaints { program: "hist", json: arguments.json };
     let mut code = 0;
     for file in &arguments.files {
         let path = std::path::absolute(file).map_err(system(file.display().to_string()))?;
@@ -141,15 +154,16 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         let asked = Asked { tree: &tree, host: &host, cache: cache.as_deref() };
         let found = followed_history(&asked, &dumps, &path)?;
         for (dump, error) in &found.unreadable {
-            eprintln!("hist: {}: {error}", dump.name);
+            complaints.say(Some(dump.name), None, &error.to_string());
             code = INCOMPLETE;
         }
         if found.versions.is_empty() {
-            eprintln!("hist: {}: in no dump of {host}", file.display());
+            let file = file.as_os_str().as_bytes();
+            complaints.say(None, Some(file), &format!("in no dump of {host}"));
             code = code.max(1);
         }
         let names = DumpNames::new(&arguments.mount, &host);
-        let shown = Shown { arguments, tree: &tree, host: &host, names };
+        let shown = Shown { arguments, tree: &tree, host: &host, names, complaints };
         if !shown.print(&found)? {
             code = INCOMPLETE;
         }

@@ -1,10 +1,11 @@
-//! A history as it is printed.
+//! A history as it is printed, for people.
 
 use std::io::Write;
 use std::sync::Arc;
 
 use fossil_lite::FileError;
 use fossil_lite::dump::{Dump, Tree};
+use fossil_lite::json::{self, Complaints};
 use fossil_lite::past::{
     DumpNames, History, Side, SideVersion, Version, inside, resolve, show_difference,
 };
@@ -15,6 +16,7 @@ use vac::extractor::ExtractError;
 use venti_proto::roots::HostName;
 
 use crate::Arguments;
+use crate::in_json::{self, DiffLines};
 
 /// What is said of every file.
 pub(crate) struct Shown<'a> {
@@ -22,6 +24,7 @@ pub(crate) struct Shown<'a> {
     pub(crate) tree: &'a Tree,
     pub(crate) host: &'a HostName,
     pub(crate) names: DumpNames,
+    pub(crate) complaints: Complaints,
 }
 
 impl Shown<'_> {
@@ -30,11 +33,12 @@ impl Shown<'_> {
         let versions = &history.versions;
         let mut complete = true;
         for (position, version) in versions.iter().enumerate() {
-            let line = match self.arguments.json {
-                true => self.json(version),
-                false => self.line(versions, position),
-            };
-            std::io::stdout().write_all(&line).map_err(system("standard output"))?;
+            match self.arguments.json {
+                true => json::print(&in_json::version(self, version))?,
+                false => std::io::stdout()
+                    .write_all(&self.line(versions, position))
+                    .map_err(system("standard output"))?,
+            }
             let older = versions[position + 1..].iter().find(|older| older.snapshot.is_some());
             if let (true, Some(older), true) =
                 (self.arguments.diff, older, version.snapshot.is_some())
@@ -46,7 +50,7 @@ impl Shown<'_> {
     }
 
     /// The name of a version in the mounted dump.
-    fn name(&self, version: &Version) -> Vec<u8> {
+    pub(crate) fn name(&self, version: &Version) -> Vec<u8> {
         self.names.name(&version.newest, &version.place)
     }
 
@@ -105,27 +109,6 @@ impl Shown<'_> {
         line
     }
 
-    fn json(&self, version: &Version) -> Vec<u8> {
-        let mut line = serde_json::json!({
-            "path": String::from_utf8_lossy(&version.path),
-            "host": self.host.as_str(),
-            "newest_dump": version.newest.name.to_string(),
-            "oldest_dump": version.oldest.name.to_string(),
-            "present": version.snapshot.is_some(),
-        });
-        if let Some(object) = line.as_object_mut() {
-            for (key, path) in
-                [("renamed_from", &version.renamed_from), ("renamed_to", &version.renamed_to)]
-            {
-                let path = path.as_deref().map(String::from_utf8_lossy);
-                object.extend(path.map(|path| (key.to_owned(), path.into())));
-            }
-            let snapshot = version.snapshot.as_ref();
-            object.extend(snapshot.map(|found| ("version".to_owned(), serde_json::json!(found))));
-        }
-        format!("{line}\n").into_bytes()
-    }
-
     /// Shows how two versions differ. Returns whether that could be found out.
     fn diff(&self, older: &Version, newer: &Version) -> Result<bool, Failure> {
         let side = |version: &Version| -> Result<Side, FileError> {
@@ -135,19 +118,25 @@ impl Shown<'_> {
             Ok(Side { label, version: SideVersion::Then(file) })
         };
         let tell = |path: &[u8], error: &ExtractError| {
-            eprintln!("hist: {}: {error}", String::from_utf8_lossy(path));
+            self.complaints.say(None, Some(path), &error.to_string());
         };
         let sides = side(older).and_then(|older| Ok((older, side(newer)?)));
         let shown = match sides {
-            Ok((older, newer)) => show_difference(&older, &newer, &tell),
+            Ok((then, now)) => match self.arguments.json {
+                false => show_difference(&then, &now, &tell, &mut std::io::stdout()),
+                true => {
+                    let mut lines = DiffLines::new(older, newer);
+                    show_difference(&then, &now, &tell, &mut lines)
+                        .and_then(|differs| lines.end().map(|()| differs))
+                }
+            },
             Err(error) => Err(error.into()),
         };
         match shown {
             Ok(_) => Ok(true),
             Err(error @ Failure::File(FileError::Unreachable { .. })) => Err(error),
             Err(error) => {
-                let name = self.name(newer);
-                eprintln!("hist: {}: {error}", String::from_utf8_lossy(&name));
+                self.complaints.say(None, Some(&self.name(newer)), &error.to_string());
                 Ok(false)
             }
         }

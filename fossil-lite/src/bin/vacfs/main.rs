@@ -2,14 +2,14 @@
 
 mod archive_name;
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{ArgAction, CommandFactory, Parser};
+use clap::{ArgAction, Parser};
 use fossil_lite::dump::Tree;
-use fossil_lite::program::{Failure, connect, end, generate};
+use fossil_lite::frame::{Program, log_to_standard_error, start};
+use fossil_lite::program::{Failure, connect};
 use fossil_lite::show::{Sides, background, show};
 use fossil_lite::store::BlockCache;
 use manual::Generated;
@@ -87,18 +87,18 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .with_max_level(tracing::Level::WARN)
-        .init();
-    let result = match arguments.generate {
-        Some(what) => generate(what, Arguments::command()),
-        None => run(&arguments),
-    };
-    end("vacfs", result)
+    log_to_standard_error();
+    start(&Arguments::parse())
+}
+
+impl Program for Arguments {
+    fn generated(&self) -> Option<Generated> {
+        self.generate
+    }
+
+    fn run(&self) -> Result<u8, Failure> {
+        run(self)
+    }
 }
 
 fn run(arguments: &Arguments) -> Result<u8, Failure> {

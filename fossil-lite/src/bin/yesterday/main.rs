@@ -9,16 +9,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{ArgAction, CommandFactory, Parser};
+use clap::{ArgAction, Parser};
 use copy_back::copy_back;
 use fossil_lite::FileError;
 use fossil_lite::date::When;
 use fossil_lite::dump::Tree;
+use fossil_lite::frame::{Program, start};
 use fossil_lite::past::{
     DumpNames, Found, Side, SideVersion, enter_if_asked, find, is_unchanged, run_in_past,
     show_difference,
 };
-use fossil_lite::program::{Failure, Source, end, generate, system};
+use fossil_lite::program::{Failure, Source, system};
 use jiff::Timestamp;
 use manual::Generated;
 use vac::extractor::ExtractError;
@@ -156,12 +157,17 @@ struct Arguments {
 
 fn main() -> ExitCode {
     enter_if_asked();
-    let arguments = Arguments::parse_from(with_dates(std::env::args_os()));
-    let result = match arguments.generate {
-        Some(what) => generate(what, Arguments::command()),
-        None => run(&arguments),
-    };
-    end("yesterday", result)
+    start(&Arguments::parse_from(with_dates(std::env::args_os())))
+}
+
+impl Program for Arguments {
+    fn generated(&self) -> Option<Generated> {
+        self.generate
+    }
+
+    fn run(&self) -> Result<u8, Failure> {
+        run(self)
+    }
 }
 
 /// `-0611` and the like, as yesterday(1) always had them.
@@ -310,7 +316,7 @@ impl Yesterday<'_> {
             label: file.as_os_str().as_bytes().to_vec(),
             version: SideVersion::Today(path.to_owned()),
         };
-        match show_difference(&then, &today, &tell) {
+        match show_difference(&then, &today, &tell, &mut std::io::stdout()) {
             Ok(differs) => u8::from(differs),
             Err(failure) => {
                 say(file, &failure);
