@@ -21,6 +21,10 @@ pub const ROOTS_LOG_TEMPORARY: &str = "roots/log.new";
 pub const ROOTS_ZONE: &str = "roots/zone";
 /// Where [`ROOTS_ZONE`] is written before it is renamed into place.
 pub const ROOTS_ZONE_TEMPORARY: &str = "roots/zone.new";
+/// How far the log of blocks was looked through for records.
+pub const ROOTS_SEEN: &str = "roots/seen";
+/// Where [`ROOTS_SEEN`] is written before it is renamed into place.
+pub const ROOTS_SEEN_TEMPORARY: &str = "roots/seen.new";
 /// The store's own directory.
 pub const ROOT: &str = "";
 /// Held with `flock` by the one process that writes.

@@ -10,7 +10,7 @@ use venti_proto::{BlockStore, BlockType, Root, Score, StoreError};
 use crate::Location;
 use crate::arena::TocEntry;
 use crate::clump::{CLUMP_HEADER_SIZE, ClumpHeader};
-use crate::disk::{DiskResult, read_exact_at};
+use crate::disk::read_exact_at;
 use crate::store::Store;
 
 /// A root block that is in the log.
@@ -43,17 +43,13 @@ impl Store {
         &self,
         found: &mut dyn FnMut(FoundRoot) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let failed = |error: crate::disk::DiskError| StoreError::Io { detail: error.to_string() };
         let mut roots = Vec::new();
-        for (arena, entry) in self.root_entries().map_err(failed)? {
-            let location = entry.location(arena);
-            let time = self.time_of(location).unwrap_or(0);
-            roots.push((time, location, entry.info.score));
+        for (location, score) in self.root_entries(Location { arena: 0, offset: 0 })? {
+            roots.push((self.time_of(location).unwrap_or(0), location, score));
         }
         roots.sort_unstable_by_key(|(time, location, _)| (*time, *location));
         for (time, Location { arena, offset }, score) in roots.into_iter().rev() {
-            let block = self.read_block(score, BlockType::ROOT).ok();
-            let root = block.and_then(|block| Root::decode(&block).ok());
+            let root = self.root(score);
             if found(FoundRoot { score, time, arena, offset, root }).is_break() {
                 break;
             }
@@ -61,17 +57,49 @@ impl Store {
         Ok(())
     }
 
-    fn root_entries(&self) -> DiskResult<Vec<(u32, TocEntry)>> {
+    /// Hands every root block that can be read and lies at `from` or behind it to `take`, the last
+    /// in the log first, until that is false. Clocks go back, the log does not.
+    pub(crate) fn roots_from(
+        &self,
+        from: Location,
+        take: &mut dyn FnMut(&Root) -> bool,
+    ) -> Result<(), StoreError> {
+        let mut roots = self.root_entries(from)?;
+        roots.sort_unstable_by_key(|(location, _)| *location);
+        for (_, score) in roots.into_iter().rev() {
+            if !self.root(score).is_none_or(|root| take(&root)) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn root(&self, score: Score) -> Option<Root> {
+        let block = self.read_block(score, BlockType::ROOT).ok()?;
+        Root::decode(&block).ok()
+    }
+
+    /// Where the root blocks are that lie at `from` or behind it.
+    fn root_entries(&self, from: Location) -> Result<Vec<(Location, Score)>, StoreError> {
         let mut roots = Vec::new();
-        let is_root = |entry: &TocEntry| entry.info.block_type == BlockType::ROOT;
+        let mut add = |number: u32, entries: &mut dyn Iterator<Item = TocEntry>| {
+            for entry in entries.filter(|entry| entry.info.block_type == BlockType::ROOT) {
+                let location = entry.location(number);
+                if location >= from {
+                    roots.push((location, entry.info.score));
+                }
+            }
+        };
         for (number, entries) in self.mapped_arenas() {
-            let found = entries.iter().copied().filter(is_root);
-            roots.extend(found.map(|entry| (number, entry)));
+            add(number, &mut entries.iter().copied());
         }
         for footer in self.unmapped_footers() {
-            let entries = self.shared().catalogue.entries_of(&footer)?;
-            let found = entries.into_iter().filter(is_root);
-            roots.extend(found.map(|entry| (footer.number, entry)));
+            if footer.number >= from.arena {
+                let entries = self.shared().catalogue.entries_of(&footer);
+                let entries =
+                    entries.map_err(|error| StoreError::Io { detail: error.to_string() })?;
+                add(footer.number, &mut entries.into_iter());
+            }
         }
         Ok(roots)
     }

@@ -12,6 +12,8 @@
 mod file;
 mod of_store;
 mod rebuild;
+mod recover;
+mod seen;
 #[cfg(test)]
 mod tests;
 mod zone;
@@ -30,9 +32,10 @@ use venti_proto::{
 };
 
 use crate::disk::{Disk, DiskError, DiskFile, write_all_at};
-use file::Loaded;
+use recover::{Recovered, Recovery};
 use zone::Settled;
 
+pub use recover::RootBlocks;
 pub use zone::DayZone;
 
 /// The kind of the root blocks that lead to records.
@@ -40,9 +43,6 @@ pub const RECORD_KIND: &[u8] = b"root-record";
 
 /// How often a log that another process writes is looked at by who watches it.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-
-/// Gives every root block of the store, newest first, until it is told to stop.
-pub type ScanRoots<'a> = dyn FnMut(&mut dyn FnMut(&Root) -> bool) -> Result<(), StoreError> + 'a;
 
 /// How a log is opened.
 pub struct RootsLogOptions {
@@ -61,7 +61,7 @@ pub struct RootsLogOptions {
 pub struct RootsLogReport {
     /// Records in the log.
     pub records: u64,
-    /// The file was missing or damaged, and was rebuilt from the blocks.
+    /// The file was missing, damaged or cut, and was rebuilt from the blocks.
     pub rebuilt: bool,
     /// Records that are known to have been there and are lost.
     pub missing: u64,
@@ -95,7 +95,7 @@ struct State {
 }
 
 impl RootsLog {
-    /// Opens the log on `disk`, making or rebuilding it if need be: `scan` is only called then.
+    /// Opens the log on `disk`, making or rebuilding it if need be.
     ///
     /// # Errors
     /// If the disk or the store can not be read, or a repair can not be written.
@@ -103,25 +103,12 @@ impl RootsLog {
         disk: &Arc<dyn Disk>,
         blocks: Arc<dyn BlockStore>,
         options: RootsLogOptions,
-        scan: &mut ScanRoots<'_>,
+        roots: &dyn RootBlocks,
     ) -> Result<RootsLog, RootLogError> {
         let key = blake3::derive_key("venti roots v1", &options.identity);
-        let Loaded { mut records, whole, mut length } = file::load(&**disk, &key)?;
-        let mut report = RootsLogReport::default();
-        if !whole {
-            let right = records.len();
-            let rebuilt = rebuild::rebuild(&*blocks, &key, records, scan)?;
-            report = RootsLogReport { rebuilt: true, missing: rebuilt.missing, records: 0 };
-            if rebuilt.records.len() != right {
-                // The next one is not where it should be in the file: it is not followed.
-                length = u64::MAX;
-            }
-            records = rebuilt.records;
-            if !options.read_only {
-                file::replace(&**disk, &records).map_err(|error| io(&error))?;
-            }
-        }
-        report.records = records.len() as u64;
+        let read_only = options.read_only;
+        let recovery = Recovery { disk: &**disk, blocks: &*blocks, roots, key: &key, read_only };
+        let Recovered { records, length, report } = recovery.run()?;
         let (file, length) = if options.read_only {
             (None, length)
         } else {

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use venti_proto::roots::{RootLogError, RootRecord};
-use venti_proto::{BlockStore, BlockType, Root};
+use venti_proto::{BlockStore, BlockType, Root, StoreError};
 
 use super::file::is_about_one_block;
-use super::{RECORD_KIND, ScanRoots, seal};
+use super::recover::{RootBlocks, START};
+use super::{RECORD_KIND, seal};
 
 /// What was found.
 pub(super) struct Rebuilt {
@@ -21,35 +22,44 @@ pub(super) fn rebuild(
     blocks: &dyn BlockStore,
     key: &[u8; 32],
     prefix: Vec<RootRecord>,
-    scan: &mut ScanRoots<'_>,
+    roots: &dyn RootBlocks,
 ) -> Result<Rebuilt, RootLogError> {
     let end = prefix.last().map(|last| last.sequence);
     let mut found: BTreeMap<u64, Vec<RootRecord>> = BTreeMap::new();
     let mut failure = None;
-    scan(&mut |root: &Root| {
-        if root.kind != RECORD_KIND {
-            return true;
+    roots.each(START, &mut |root| match record_of(blocks, key, root) {
+        Ok(None) => true,
+        Ok(Some(record)) => {
+            let sequence = record.sequence;
+            found.entry(sequence).or_default().push(record);
+            end.is_none_or(|end| sequence > end)
         }
-        match blocks.read_block(root.score, BlockType::DATA) {
-            Ok(bytes) => {
-                // What was not sealed here is some client's block that looks like a record.
-                let record = RootRecord::decode(&bytes).ok();
-                let Some(record) = record.filter(|r| r.seal == seal(key, r)) else { return true };
-                let sequence = record.sequence;
-                found.entry(sequence).or_default().push(record);
-                end.is_none_or(|end| sequence > end)
-            }
-            Err(error) if is_about_one_block(&error) => true,
-            Err(error) => {
-                failure = Some(error);
-                false
-            }
+        Err(error) => {
+            failure = Some(error);
+            false
         }
     })?;
     if let Some(error) = failure {
         return Err(error.into());
     }
     Ok(join(prefix, found))
+}
+
+/// The record that a root block leads to; `None` if it leads to none of this store, or to one that
+/// can not be read. What was not sealed here is some client's block that looks like a record.
+pub(super) fn record_of(
+    blocks: &dyn BlockStore,
+    key: &[u8; 32],
+    root: &Root,
+) -> Result<Option<RootRecord>, StoreError> {
+    if root.kind != RECORD_KIND {
+        return Ok(None);
+    }
+    match blocks.read_block(root.score, BlockType::DATA) {
+        Ok(bytes) => Ok(RootRecord::decode(&bytes).ok().filter(|r| r.seal == seal(key, r))),
+        Err(error) if is_about_one_block(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Chooses one record for each sequence number: the one that the next one names.

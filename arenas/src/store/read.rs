@@ -108,11 +108,11 @@ impl Store {
     }
 }
 
-type Find = Result<Option<(Location, ClumpInfo)>, StoreError>;
+pub(crate) type Find = Result<Option<(Location, ClumpInfo)>, StoreError>;
 
 impl Shared {
     /// Finds blocks, and waits for those whose bytes are on their way.
-    fn find(&self, requests: &[BlockRequest]) -> Vec<Find> {
+    pub(crate) fn find(&self, requests: &[BlockRequest]) -> Vec<Find> {
         let mut found = self.find_once(requests);
         let absent = |(request, found): (&BlockRequest, &Find)| {
             request.score != Score::ZERO && matches!(found, Ok(None))

@@ -1,6 +1,5 @@
 //! What a server serves: a store, and the log of roots that is kept in it.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -50,12 +49,7 @@ impl StoredBlocks {
         };
         let blocks = Arc::new(store.clone());
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(path));
-        let roots = RootsLog::open(&disk, blocks, log_options, &mut |take| {
-            store.roots(&mut |found| match found.root {
-                Some(root) if !take(&root) => ControlFlow::Break(()),
-                _ => ControlFlow::Continue(()),
-            })
-        })?;
+        let roots = RootsLog::open(&disk, blocks, log_options, &store)?;
         let report = roots.report();
         if report.missing > 0 {
             tracing::error!(lost = report.missing, "records of the log of roots are lost");
