@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use vac::shown::put_path;
 use venti_proto::roots::JSON_SCHEMA;
 
-use crate::date::DumpName;
 use crate::program::{Failure, system};
+use venti_proto::roots::DumpName;
 
 /// A message of this type, with these fields.
 #[must_use]

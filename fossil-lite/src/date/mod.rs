@@ -1,10 +1,8 @@
-//! Days of dumps: their names, and the ways in which people say which one they mean.
+//! Days of dumps: the ways in which people say which one they mean.
 //!
 //! A day begins and ends in the server's time zone, whoever asks and from wherever; the log of
 //! roots knows only UTC. Nothing here reads a clock: "today" comes in from outside.
 
-mod dump_name;
 mod when;
 
-pub use dump_name::{DumpName, ParseDumpNameError};
 pub use when::{DateError, When};

@@ -10,7 +10,7 @@ use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Span, Timestamp, ToSpan, Zoned};
 
-use super::DumpName;
+use venti_proto::roots::DumpName;
 
 /// How far back a search begins: the newest dump that [`When::includes`] is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use parking_lot::{Mutex, RwLock};
 use venti_proto::roots::{HostName, RootLog, RootLogError, RootQuery, RootRecord};
 
 use crate::FileError;
-use crate::date::DumpName;
+use venti_proto::roots::DumpName;
 
 /// New dumps are seen after so long.
 const FRESH: Duration = Duration::from_secs(1);
@@ -232,17 +232,9 @@ impl Known {
     }
 }
 
-/// Appends the next dump of a host, with the name of its day.
+/// Appends the next dump of a host.
 fn add(dumps: &mut Vec<Arc<Dump>>, record: RootRecord, zone: &TimeZone) {
-    let time = Timestamp::from_nanosecond(record.time.into()).unwrap_or(Timestamp::UNIX_EPOCH);
-    let day = time.to_zoned(zone.clone()).date();
-    let name = match dumps.last() {
-        // The log's times never go back, but the zone's clocks may.
-        Some(last) if last.name.day >= day => {
-            DumpName { day: last.name.day, number: last.name.number + 1 }
-        }
-        _ => DumpName { day, number: 0 },
-    };
+    let name = DumpName::after(dumps.last().map(|last| last.name), record.time, zone);
     dumps.push(Arc::new(Dump { name, record }));
 }
 

@@ -13,7 +13,7 @@ use super::listing::Listings;
 use super::visits::Visits;
 use super::{Attributes, Catalogue, Dump, DumpFile, ahead};
 use crate::FileError;
-use crate::date::DumpName;
+use venti_proto::roots::DumpName;
 
 /// The name beside the years.
 pub const LATEST: &str = "latest";

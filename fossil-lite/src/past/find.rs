@@ -6,8 +6,9 @@ use venti_proto::roots::HostName;
 
 use super::resolve;
 use crate::FileError;
-use crate::date::{DumpName, When};
+use crate::date::When;
 use crate::dump::{Dump, DumpFile, Tree};
+use venti_proto::roots::DumpName;
 
 /// A file in a dump.
 #[derive(Clone)]

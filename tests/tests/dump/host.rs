@@ -172,6 +172,7 @@ impl Host {
             if before > 0 {
                 name += &format!(".{before}");
             }
+            assert_eq!(field(&roots[number], "dump"), name);
             self.recorded.push(Recorded { score: field(&roots[number], "score"), name, copy });
         }
         assert_eq!(self.recorded.len(), roots.len(), "no dump is lost");

@@ -6,18 +6,22 @@
 //! numbered from 0 without gaps; docs/roots.md has their bytes.
 
 mod codec;
+mod dump_name;
 mod log;
 mod memory;
 mod name;
+mod named;
 mod record;
 
 /// The version of docs/dump-json.md, which every line of JSON about roots and dumps names.
 pub const JSON_SCHEMA: u32 = 1;
 
 pub use codec::RecordError;
+pub use dump_name::{DumpName, ParseDumpNameError};
 pub use log::{
     MAX_PAGE, RootAnswer, RootLog, RootLogError, RootPage, RootQuery, RootRequest, RootWatch,
 };
 pub use memory::MemoryRootLog;
 pub use name::{ArchiveName, ArchiveSource, HostName, NameError};
+pub use named::each_named;
 pub use record::{Completeness, NewRoot, RootRecord, Seal};

@@ -3,7 +3,9 @@
 use arenas::StoreOptions;
 use arenas::roots_log::DayZone;
 use serde_json::json;
-use venti_proto::roots::{Completeness, HostName, JSON_SCHEMA, RootLog, RootQuery, RootRecord};
+use venti_proto::roots::{
+    Completeness, DumpName, HostName, JSON_SCHEMA, RootLog, RootQuery, RootRecord, each_named,
+};
 
 use crate::cli::Where;
 use crate::commands::{output, output_json};
@@ -17,12 +19,13 @@ EXAMPLES
   The last archive of one host:
 
     $ venti roots -h backup --host moby --limit 1
-    ... moby - vac:... 10 files, 1.00 kB";
+    ... moby - vac:... 2... 10 files, 1.00 kB";
 
 /// List the archives that hosts have recorded, the newest first
 ///
 /// The log of roots belongs to the server: nobody can change, remove or re-date what is in it.
-/// The time is the server's.
+/// Of each archive: the server's time, host, name, score, the name of its dump among those of the
+/// host, and its size.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
@@ -55,23 +58,30 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
 }
 
 fn list(arguments: &Arguments, log: &dyn RootLog) -> Result<Outcome, Failure> {
-    let query = RootQuery { host: arguments.host.clone(), ..RootQuery::default() };
+    let host = arguments.host.as_ref();
+    let query = RootQuery { host: host.cloned(), limit: 1, ..RootQuery::default() };
+    let zone = jiff::tz::TimeZone::get(&log.list(&query)?.time_zone);
     let mut left = arguments.limit.unwrap_or(u64::MAX);
     let mut printed = Ok(());
     let mut recorded = false;
-    log.each(&query, &mut |record| {
+    let mut show = |record: &RootRecord, name: Option<DumpName>| {
         recorded = true;
         if left == 0 {
             return false;
         }
         left -= 1;
         printed = match arguments.json {
-            true => output_json(&in_json(&record)),
-            false => output(in_words(&record).as_bytes()),
+            true => output_json(&in_json(record, name)),
+            false => output(in_words(record, name).as_bytes()),
         };
         printed.is_ok()
-    })?;
-    match &arguments.host {
+    };
+    match zone {
+        Ok(zone) => each_named(log, host, &zone, &mut |record, name| show(record, Some(name)))?,
+        // They are listed all the same, without what nobody here knows.
+        Err(_) => log.each(&query, &mut |record| show(&record, None))?,
+    }
+    match host {
         Some(host) if !recorded => Err(Failure::NoArchive { host: host.clone() }),
         _ => printed.map(|()| Outcome::Complete),
     }
@@ -85,24 +95,25 @@ fn time(record: &RootRecord) -> String {
     }
 }
 
-fn in_words(record: &RootRecord) -> String {
+fn in_words(record: &RootRecord, name: Option<DumpName>) -> String {
     let root = &record.root;
     let incomplete = match root.completeness {
         Completeness::Complete => "",
         Completeness::Incomplete => ", incomplete",
     };
     format!(
-        "{} {} {} vac:{} {} files, {}{incomplete}\n",
+        "{} {} {} vac:{} {} {} files, {}{incomplete}\n",
         time(record),
         root.host,
         root.archive,
         root.score,
+        name.map_or_else(|| "-".to_owned(), |name| name.to_string()),
         root.files,
         human(root.bytes)
     )
 }
 
-fn in_json(record: &RootRecord) -> serde_json::Value {
+fn in_json(record: &RootRecord, name: Option<DumpName>) -> serde_json::Value {
     let root = &record.root;
     json!({
         "message_type": "root",
@@ -111,6 +122,7 @@ fn in_json(record: &RootRecord) -> serde_json::Value {
         "time": time(record),
         "host": root.host.to_string(),
         "archive": root.archive.to_string(),
+        "dump": name.map(|name| name.to_string()),
         "score": root.score.to_string(),
         "bytes": root.bytes,
         "files": root.files,

@@ -229,9 +229,9 @@ fn roots_that_hosts_record_are_kept_and_listed() {
         };
         assert_eq!(client.record(&root).unwrap().sequence, u64::from(number) - 1);
     }
-    let newest = format!("www - vac:{} 7 files, 1.50 kB\n", scores[2]);
+    let newest = format!(" www - vac:{} ", scores[2]);
     let listed = ok(&["roots", "-h", &server.address, "--host", "www", "--limit", "1"], b"");
-    assert!(listed.ends_with(&newest), "{listed}");
+    assert!(listed.contains(&newest) && listed.ends_with(" 7 files, 1.50 kB\n"), "{listed}");
     let nobody = fails(1, &["roots", "-h", &server.address, "--host", "ahab"], b"");
     assert_eq!(nobody, "venti: no archive of ahab is recorded\n");
     let all = ok(&["roots", "-h", &server.address, "--json"], b"");
@@ -245,7 +245,7 @@ fn roots_that_hosts_record_are_kept_and_listed() {
     // The log is lost, and is made again from the blocks.
     fs::remove_dir_all(store.join("roots")).unwrap();
     assert_eq!(ok(&["roots", "-h", text(&store)], b"").lines().count(), 3);
-    let server = Served::start(&store, &[]);
+    let server = Served::start(&store, &["--time-zone", "Europe/Berlin"]);
     assert_eq!(ok(&["roots", "-h", &server.address, "--json"], b""), all);
     let unknown = fails(2, &["serve", text(&store), "--time-zone", "Mars/Olympus"], b"");
     assert!(unknown.contains("Mars/Olympus"), "{unknown}");

@@ -6,11 +6,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
-use fossil_lite::date::DumpName;
 use fossil_lite::json::message;
 use fossil_lite::program::{Failure, system};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use venti_proto::roots::DumpName;
 
 /// What came of a dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 /// The day of a dump and its number in that day. Ordered as the dumps were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +17,21 @@ pub struct DumpName {
 }
 
 impl DumpName {
+    /// The name of the dump that was recorded at `time` (nanoseconds since 1970, UTC), where
+    /// `before` is the last one of the same host before it.
+    #[must_use]
+    pub fn after(before: Option<DumpName>, time: i64, zone: &TimeZone) -> DumpName {
+        let time = Timestamp::from_nanosecond(time.into()).unwrap_or(Timestamp::UNIX_EPOCH);
+        let day = time.to_zoned(zone.clone()).date();
+        match before {
+            // The log's times never go back, but the zone's clocks may.
+            Some(before) if before.day >= day => {
+                DumpName { day: before.day, number: before.number + 1 }
+            }
+            _ => DumpName { day, number: 0 },
+        }
+    }
+
     /// The directory of the year: `2004`.
     #[must_use]
     pub fn year(&self) -> String {
@@ -111,6 +128,26 @@ mod tests {
                 format!("{text:?} is not the name of a dump, as 2004/0611 or 2004/0611.1")
             );
         }
+    }
+
+    #[test]
+    fn days_are_cut_in_the_zone_and_clocks_that_go_back_end_none() {
+        let named = |zone: &str, times: &[&str]| {
+            let zone = TimeZone::get(zone).unwrap();
+            let mut last = None;
+            let mut name = |time: &&str| {
+                let time: Timestamp = time.parse().unwrap();
+                let nanosecond = i64::try_from(time.as_nanosecond()).unwrap();
+                last.insert(DumpName::after(last, nanosecond, &zone)).to_string()
+            };
+            times.iter().map(&mut name).collect::<Vec<_>>()
+        };
+        let times = ["2004-06-11T03:00:00Z", "2004-06-11T21:59:59Z", "2004-06-11T22:00:00Z"];
+        assert_eq!(named("Europe/Berlin", &times), ["2004/0611", "2004/0611.1", "2004/0612"]);
+        assert_eq!(named("UTC", &times), ["2004/0611", "2004/0611.1", "2004/0611.2"]);
+        // One minute past midnight they went back to 23:01 of the day before.
+        let times = ["2006-10-29T02:30:30Z", "2006-10-29T02:31:30Z", "2006-10-29T03:31:00Z"];
+        assert_eq!(named("America/St_Johns", &times), ["2006/1029", "2006/1029.1", "2006/1029.2"]);
     }
 
     #[test]
