@@ -297,6 +297,108 @@ fn hist_shows_every_difference_of_what_was_a_link_a_pipe_and_a_directory() {
     );
 }
 
+/// Sets flags of a file; false, and said so, where that can not be.
+fn chattr(flags: &str, path: &Path) -> bool {
+    let done = Command::new("chattr").arg(flags).arg(path).output();
+    let done = done.is_ok_and(|output| output.status.success());
+    if !done {
+        eprintln!("not run: chattr {flags} {}", path.display());
+    }
+    done
+}
+
+fn flags_of(path: &Path) -> String {
+    let output = Command::new("lsattr").arg("-d").arg(path).output().unwrap();
+    let flags = String::from_utf8(output.stdout).unwrap();
+    flags.split(' ').next().unwrap().chars().filter(|flag| "ia".contains(*flag)).collect()
+}
+
+/// As unvac does it: whoever may lift the flag has it lifted for the moment.
+#[test]
+fn files_that_can_not_be_changed_are_replaced_too() {
+    let machine = Machine::new();
+    let (file, home) = (machine.home("file"), machine.home(""));
+    let kept = machine.home("file.before-yesterday");
+    fs::write(&file, "then").unwrap();
+    machine.dump(DAY);
+    for (place, flag) in [(&file, "i"), (&file, "a"), (&home, "i"), (&home, "a")] {
+        for discard in [true, false] {
+            fs::write(&file, "now").unwrap();
+            if !chattr(&format!("+{flag}"), place) {
+                return;
+            }
+            let arguments = ["-c", text(&file), "--discard"];
+            let ran = machine.yesterday(&arguments[..if discard { 3 } else { 2 }]);
+            let left = flags_of(place);
+            let old = if kept.exists() { flags_of(&kept) } else { String::new() };
+            for path in [&home, &file, &kept] {
+                let _ = Command::new("chattr").arg("-ia").arg(path).output();
+            }
+            assert_eq!(ran.code, 0, "{flag} {discard}: {}", ran.err);
+            assert_eq!(fs::read(&file).unwrap(), b"then");
+            assert_eq!(left, if place == &home { flag } else { "" }, "{flag} {discard}");
+            assert_eq!(old, if !discard && place == &file { flag } else { "" });
+            assert_eq!(fs::remove_file(&kept).is_ok(), !discard);
+            assert!(!has_rubbish(&home));
+        }
+    }
+}
+
+#[test]
+fn files_that_could_not_be_changed_then_can_not_now() {
+    let machine = Machine::new();
+    let directory = machine.home("directory");
+    let file = directory.join("file");
+    fs::create_dir(&directory).unwrap();
+    fs::write(&file, "then").unwrap();
+    if !chattr("+i", &file) {
+        return;
+    }
+    machine.dump(DAY);
+    for path in [&file, &directory] {
+        assert!(chattr("-i", &file));
+        fs::write(&file, "now").unwrap();
+        assert!(chattr("+i", &file));
+        let ran = machine.yesterday(&["-c", "--discard", text(path)]);
+        let flags = flags_of(&file);
+        let _ = Command::new("chattr").arg("-i").arg(&file).output();
+        assert_eq!((ran.code, flags.as_str()), (0, "i"), "{}", ran.err);
+        assert_eq!(fs::read(&file).unwrap(), b"then");
+        assert!(!has_rubbish(&directory) && !has_rubbish(&machine.home("")));
+        assert!(chattr("+i", &file));
+    }
+    assert!(chattr("-i", &file));
+}
+
+#[test]
+fn who_may_not_change_a_file_is_told_why() {
+    if !can_mount() {
+        return;
+    }
+    let machine = Machine::new();
+    let (file, home) = (machine.home("file"), machine.home(""));
+    fs::write(&file, "then").unwrap();
+    chown(&file, Some(4001), Some(4001)).unwrap();
+    machine.dump(DAY);
+    fs::write(&file, "now").unwrap();
+    as_user(&machine, 4001, &[text(&file)]);
+    for place in [&file, &home] {
+        if !chattr("+i", place) {
+            return;
+        }
+        let user = "4001";
+        let program = machine.copy_of(env!("CARGO_BIN_EXE_yesterday"));
+        let ids = ["--reuid", user, "--regid", user, "--clear-groups", &program, "--host", "moby"];
+        let ran = machine.run("setpriv", &[&ids[..], &["-c", text(&file)]].concat());
+        let flags = flags_of(place);
+        assert!(chattr("-i", place));
+        assert_eq!((ran.code, flags.as_str()), (12, "i"), "{}", ran.err);
+        assert!(ran.err.contains("is immutable or append-only"), "{}", ran.err);
+        assert_eq!(fs::read(&file).unwrap(), b"now");
+        assert!(!has_rubbish(&home) && !machine.home("file.before-yesterday").exists());
+    }
+}
+
 /// Runs yesterday as somebody who is not root, and to whom home and store belong.
 fn as_user(machine: &Machine, user: u32, arguments: &[&str]) -> crate::machine::Ran {
     let place = machine.place.path().to_str().unwrap();

@@ -1,6 +1,7 @@
 //! The program yesterday. See yesterday(1) and `yesterday --help`.
 
 mod copy_back;
+mod fixed;
 
 use std::ffi::OsString;
 use std::io::Write;
