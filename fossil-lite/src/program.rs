@@ -7,7 +7,7 @@ use std::time::Duration;
 use vac::reader::ReadError;
 use vac::store::{OpenStoreError, Place};
 use venti_proto::address::Address;
-use venti_proto::client::{Client, ClientOptions};
+use venti_proto::client::{Client, ClientOptions, ConnectError};
 use venti_proto::roots::{HostName, RootLog};
 use venti_proto::{BlockStore, StoreError};
 
@@ -138,20 +138,33 @@ pub fn system(action: impl Into<String>) -> impl FnOnce(std::io::Error) -> Failu
 const HOPELESS: Duration = Duration::from_secs(1);
 
 /// A server that is connected to as often as need be.
-struct Server(Address);
+struct Server {
+    address: Address,
+    /// As they were when the program began, wherever it is by now.
+    options: ClientOptions,
+}
 
-impl Connect for Server {
-    type Connection = Client;
-
-    fn connect(&self) -> Result<Client, StoreError> {
+impl Server {
+    fn new(address: Address) -> Server {
         // Whoever reads a file waits for this: an error is better than a long wait.
         let options = ClientOptions {
             connect_timeout: Duration::from_secs(5),
             progress_timeout: Duration::from_secs(12),
             ..ClientOptions::from_environment()
         };
-        Client::connect_with(&self.0, 1, &options)
-            .map_err(|error| StoreError::Connection { detail: error.to_string() })
+        Server { address, options }
+    }
+
+    fn client(&self) -> Result<Client, ConnectError> {
+        Client::connect_with(&self.address, 1, &self.options)
+    }
+}
+
+impl Connect for Server {
+    type Connection = Client;
+
+    fn connect(&self) -> Result<Client, StoreError> {
+        Ok(self.client()?)
     }
 }
 
@@ -167,11 +180,13 @@ pub struct Connected {
 /// again whenever the connection is lost, or a store in this process.
 ///
 /// # Errors
-/// If there is no store. A server is only asked with the first request.
+/// If there is no store, or no connection to the server, for whichever reason.
 pub fn connect(named: Option<&str>) -> Result<Connected, OpenStoreError> {
     match vac::store::place(named)? {
         Place::Server(address) => {
-            let server = Arc::new(Reconnecting::new(Server(address), HOPELESS));
+            let server = Server::new(address);
+            let first = server.client()?;
+            let server = Arc::new(Reconnecting::new(server, HOPELESS).begin_with(first));
             Ok(Connected { blocks: Arc::clone(&server) as _, roots: server })
         }
         Place::Directory(path) => {

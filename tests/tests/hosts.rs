@@ -3,10 +3,15 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 
+use super::support::can_mount;
 use super::support::programs::program;
+
+/// How often something is tried, 10 ms apart: half a minute, for a loaded machine.
+const TRIES: usize = 3000;
 
 /// An authority, what it signed, a store, and a tree to archive.
 struct Site {
@@ -58,8 +63,14 @@ impl Site {
 
     /// Serves the store under TLS as localhost.
     fn serve(&self, extra: &[&str]) -> Server {
+        self.serve_on("0", extra)
+    }
+
+    /// Serves it on this port.
+    fn serve_on(&self, port: &str, extra: &[&str]) -> Server {
         let mut command = Command::new(program("venti"));
-        command.arg("serve").arg(self.path("store")).args(["--listen", "tls:127.0.0.1:0"]);
+        command.arg("serve").arg(self.path("store"));
+        command.arg("--listen").arg(format!("tls:127.0.0.1:{port}"));
         command.arg("--tls-cert").arg(self.path("localhost.pem"));
         command.arg("--tls-key").arg(self.path("localhost.key")).args(extra);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
@@ -142,27 +153,77 @@ fn certificates_that_are_wrong_end_with_the_code_that_says_so() {
     std::fs::copy(stranger.path("www.pem"), site.path("stranger.pem")).unwrap();
     std::fs::copy(stranger.path("www.key"), site.path("stranger.key")).unwrap();
     let server = site.serve(&["--tls-client-ca", text(&authority)]);
-    let vac = |own, at: &str, code, says: &str| {
-        let (out, errors) = ended(code, &site.run("vac", own, &["-h", at, "tree"]));
-        assert!(errors.contains(says), "{errors}");
-        assert_eq!(out, "");
+    let none = format!("vac:{}", "0".repeat(40));
+    let programs: [&[&str]; 9] = [
+        &["vac", "-h", "AT", "tree"],
+        &["unvac", "-h", "AT", &none],
+        &["venti", "roots", "-h", "AT"],
+        &["hist", "-h", "AT", "--host", "www", "/file"],
+        &["yesterday", "-h", "AT", "--host", "www", "--cat", "/file"],
+        &["fossil-lite", "status", "-h", "AT"],
+        &["fossil-lite", "serve", "-h", "AT", "--background", "--listen", "9p"],
+        &["vacfs", "-h", "AT", "-s", "9p", &none],
+        &["vacfs", "-h", "AT", "--foreground", "-s", "9p", &none],
+    ];
+    let all = |own, at: &str, code, says: &str| {
+        for words in programs {
+            let arguments: Vec<&str> =
+                words[1..].iter().map(|word| if *word == "AT" { at } else { word }).collect();
+            let (out, errors) = ended(code, &site.run(words[0], own, &arguments));
+            assert!(errors.contains(says), "{words:?}: {errors}");
+            assert_eq!(out, "", "{words:?}");
+        }
     };
     let at = server.address();
-    vac(None, &at, 12, "the server does not accept a client without a certificate");
-    vac(Some("stranger"), &at, 12, "the server does not accept the client's certificate");
-    vac(Some("expired"), &at, 12, "the server does not accept the client's certificate");
-    vac(Some("missing"), &at, 2, "VENTI_CERT: ");
+    all(None, &at, 12, "the server does not accept a client without a certificate");
+    all(Some("stranger"), &at, 12, "the server does not accept the client's certificate");
+    all(Some("expired"), &at, 12, "the server does not accept the client's certificate");
+    all(Some("missing"), &at, 2, "VENTI_CERT: ");
     let other_name = format!("tls:127.0.0.1:{}", server.port);
-    vac(None, &other_name, 10, "the server has another name");
+    all(None, &other_name, 10, "the server has another name");
     let plain = format!("localhost:{}", server.port);
-    vac(None, &plain, 10, "is not a Venti server that can be talked to");
-
+    all(None, &plain, 10, "is not a Venti server that can be talked to");
     std::fs::copy(stranger.path("ca.pem"), &authority).unwrap();
-    vac(None, &at, 10, "signed by nobody who is trusted here");
-    let (_, errors) = ended(10, &site.run("venti", None, &["ping", "-h", &at]));
-    assert!(errors.contains("signed by nobody who is trusted here"), "{errors}");
-    let (_, errors) = ended(10, &site.run("hist", None, &["-h", &at, "--host", "www", "/file"]));
-    assert!(errors.contains("signed by nobody who is trusted here"), "{errors}");
+    all(None, &at, 10, "signed by nobody who is trusted here");
+}
+
+/// Takes the mount away, whatever became of the test.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_mount_finds_certificates_again_that_were_named_from_where_it_was_started() {
+    if !can_mount() {
+        return;
+    }
+    let site = Site::new();
+    site.sign("localhost", 2100);
+    site.sign("www", 2100);
+    let authority = site.path("ca.pem");
+    let extra = ["--tls-client-ca", text(&authority)];
+    let server = site.serve(&extra);
+    let (at, port) = (server.address(), server.port.clone());
+    ended(0, &site.run("vac", Some("www"), &["-h", &at, "--host", "www", "tree"]));
+    let mounted = Mounted(site.path("mount"));
+    std::fs::create_dir(&mounted.0).unwrap();
+    let mut mount = Command::new(program("fossil-lite"));
+    mount.args(["mount", "-h", &at, "--host", "www", "mount"]).current_dir(site.directory.path());
+    let names = [("VENTI_CA", "ca.pem"), ("VENTI_CERT", "./www.pem"), ("VENTI_KEY", "www.key")];
+    ended(0, &mount.envs(names).output().unwrap());
+    drop(server);
+    let _server = site.serve_on(&port, &extra);
+    // It connects again, from where it is now.
+    let read = || std::fs::read(mounted.0.join("latest/tree/file"));
+    let found = (0..TRIES).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        read().ok()
+    });
+    assert_eq!(found.as_deref(), Some(&b"as it was"[..]), "{:?}", read());
 }
 
 #[test]

@@ -49,6 +49,13 @@ impl<C: Connect> Reconnecting<C> {
         Reconnecting { connect, hopeless, current: Mutex::new(current) }
     }
 
+    /// Begins with a connection that is there already.
+    #[must_use]
+    pub fn begin_with(self, connection: C::Connection) -> Reconnecting<C> {
+        self.current.lock().connection = Some(Arc::new(connection));
+        self
+    }
+
     fn connection(&self) -> Result<Arc<C::Connection>, StoreError> {
         let mut current = self.current.lock();
         if let Some(connection) = &current.connection {

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use super::can_mount;
 use super::host::Host;
 use crate::kill::kills;
+use crate::support::can_mount;
 use crate::support::oracle::Oracle;
 
 /// Which of them is killed.

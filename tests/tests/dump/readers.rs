@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use super::can_mount;
 use super::host::{FILES, Host};
+use crate::support::can_mount;
 
 /// Readers at once.
 const READERS: usize = 200;

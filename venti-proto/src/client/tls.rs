@@ -188,11 +188,13 @@ const fn is_about_the_client(alert: AlertDescription) -> bool {
 }
 
 impl TlsFiles {
-    /// The files that the environment names: `VENTI_CA`, `VENTI_CERT` and `VENTI_KEY`.
+    /// The files that the environment names: `VENTI_CA`, `VENTI_CERT` and `VENTI_KEY`. Their paths
+    /// are those of now, in whichever directory the program is later.
     #[must_use]
     pub fn from_environment() -> TlsFiles {
+        let absolute = |path| std::path::absolute(&path).unwrap_or_else(|_| PathBuf::from(path));
         let [authorities, certificate, key] = VARIABLES.map(|variable| {
-            std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from)
+            std::env::var_os(variable).filter(|path| !path.is_empty()).map(absolute)
         });
         TlsFiles { authorities, certificate, key }
     }
