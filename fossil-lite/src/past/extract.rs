@@ -136,6 +136,7 @@ pub fn is_unchanged(file: &DumpFile, today: &Path) -> Result<bool, FileError> {
         directory,
         &selection,
         &options,
+        &AtomicBool::new(false),
         &mut |_, _| unchanged = false,
         &mut |_, error| {
             if let ExtractError::Read(error) = error {

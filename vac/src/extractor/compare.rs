@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, Stat, fstat, makedev, openat, readlinkat, statat,
@@ -61,7 +62,7 @@ fn same_file(
     if links || u64::try_from(stat.st_size) != Ok(node.size()) {
         return Ok(false);
     }
-    if !same_content(file.as_fd(), node).is_ok_and(|same| same) {
+    if !same_content(file.as_fd(), node, session.stop).is_ok_and(|same| same) {
         return Ok(false);
     }
     let extended = || Extended::of_open(&file, &mut Vec::new());
@@ -103,7 +104,11 @@ fn same_extended(session: &Session<'_>, node: &Node, found: impl FnOnce() -> Ext
 }
 
 /// Compares by scores: no block of content is read from the archive.
-pub(super) fn same_content(file: BorrowedFd<'_>, node: &Node) -> Result<bool, ExtractError> {
+pub(super) fn same_content(
+    file: BorrowedFd<'_>,
+    node: &Node,
+    stop: &AtomicBool,
+) -> Result<bool, ExtractError> {
     let mut walk = LeafWalk::new(node.content()).map_err(ReadError::from)?;
     let block_size = (node.content().data_size as usize).min(1 << 20);
     let mut buffer = vec![0; block_size];
@@ -115,6 +120,9 @@ pub(super) fn same_content(file: BorrowedFd<'_>, node: &Node) -> Result<bool, Ex
             let mut offset = leaf.offset;
             let end = leaf.offset + leaf.length;
             while offset < end {
+                if stop.load(Relaxed) {
+                    return Err(ExtractError::Interrupted);
+                }
                 let length = block_size.min(usize::try_from(end - offset).unwrap_or(usize::MAX));
                 let read = read_full(file, &mut buffer[..length], offset)
                     .map_err(ExtractError::system("read"))?;

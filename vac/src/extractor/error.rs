@@ -71,6 +71,15 @@ pub enum ExtractError {
         /// Why.
         detail: String,
     },
+    /// It has no content that could be printed.
+    #[error("not printed: {what}")]
+    NoContent {
+        /// What it is.
+        what: &'static str,
+    },
+    /// Somebody wanted an end of it.
+    #[error("interrupted")]
+    Interrupted,
     /// What can not be kept here, or only by the superuser.
     #[error("not restored: {what}")]
     NotPossible {

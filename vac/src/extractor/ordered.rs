@@ -23,6 +23,11 @@ pub trait Visitor {
         Ok(())
     }
 
+    /// Whether the visit is to end here.
+    fn stopped(&self) -> bool {
+        false
+    }
+
     /// Something that could not be read or is refused. The visit goes on.
     fn problem(&mut self, path: &[u8], error: &ExtractError);
 }
@@ -45,7 +50,8 @@ struct Level<'w> {
 /// directory that is only on the way is left out if nothing below it is selected.
 ///
 /// # Errors
-/// Those of the visitor, and [`ExtractError::Limit`] when the archive is larger than allowed.
+/// Those of the visitor, [`ExtractError::Interrupted`] if that wants an end, and
+/// [`ExtractError::Limit`] when the archive is larger than allowed.
 pub fn visit(
     root: &Node,
     selection: &Selection,
@@ -57,6 +63,9 @@ pub fn visit(
     let mut levels = Vec::new();
     levels.extend(open(root, &path, Some(&selection.wanted), visitor));
     while let Some(level) = levels.last_mut() {
+        if visitor.stopped() {
+            return Err(ExtractError::Interrupted);
+        }
         path.truncate(level.path_length);
         let Some((child, wanted)) = level.next(&path, visitor) else {
             if level.entered {

@@ -1,7 +1,7 @@
 //! A restore from start to end: the walker on the calling thread, workers beside it.
 
 use std::ffi::CString;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
-use rustix::fs::{Mode, mkdir};
+use rustix::fs::{Access, AtFlags, Mode, accessat, fstat, mkdir};
 use rustix::io::Errno;
 
 use super::open_directory::OpenDirectory;
@@ -43,6 +43,10 @@ pub fn restore(
         Err(errno) => return Err(ExtractError::system("make the target")(errno)),
     }
     let file = place::open_target(&path).map_err(ExtractError::system("open the target"))?;
+    // What differs in nothing is not written to.
+    if !options.differences {
+        may_write(file.as_fd())?;
+    }
     raise_descriptor_limit();
     let session = Session {
         options: options.clone(),
@@ -82,6 +86,23 @@ fn run(
         Walker::new(session, selection, &team).walk(root, top, top_fd.as_fd());
     });
     Ok(())
+}
+
+/// Whether anything can be made in the directory, now or once the mode of one's own directory and
+/// its flags are lifted.
+fn may_write(target: BorrowedFd<'_>) -> Result<(), ExtractError> {
+    let refused = ExtractError::system("write to the target");
+    match accessat(target, c".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
+        Err(Errno::ROFS) => Err(refused(Errno::ROFS)),
+        Err(Errno::ACCESS) => {
+            let me = rustix::process::geteuid().as_raw();
+            match fstat(target) {
+                Ok(stat) if stat.st_uid == me => Ok(()),
+                _ => Err(refused(Errno::ACCESS)),
+            }
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether the root directory is one that was archived, and not made up to hold several.

@@ -77,6 +77,14 @@ impl Selection {
             || above.any(|(end, _)| is_matched(&self.included, &path[..end], true))
     }
 
+    /// Whether this very path is one of those that were asked for.
+    #[must_use]
+    pub fn names(&self, path: &[u8]) -> bool {
+        let mut parts = path.split(|byte| *byte == b'/');
+        let end = parts.try_fold(&self.wanted, |at, name| at.names.get(name));
+        end.is_some_and(|end| end.whole)
+    }
+
     /// Whether nothing at all is left out.
     #[must_use]
     pub fn is_everything(&self) -> bool {
@@ -141,6 +149,9 @@ mod tests {
         assert_eq!(wanted.names.keys().collect::<Vec<_>>(), [&b"a".to_vec(), &b"x".to_vec()]);
         assert!(wanted.names[&b"a"[..]].names[&b"b"[..]].whole);
         assert!(wanted.names[&b"x"[..]].whole);
+        let selection = Selection::new(paths, Patterns::default());
+        assert!(selection.names(b"a/b") && selection.names(b"x"));
+        assert!(!selection.names(b"a") && !selection.names(b"a/b/c") && !selection.names(b"y"));
         assert!(Selection::everything().wanted.whole);
         let root: [&[u8]; 2] = [b"a", b"/"];
         assert!(Selection::new(root, Patterns::default()).wanted.whole);

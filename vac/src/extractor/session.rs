@@ -25,6 +25,11 @@ pub trait Observer: Send + Sync {
 
     /// So many bytes were written.
     fn bytes(&self, _count: u64) {}
+
+    /// Whether somebody wants an end of it. A restore is told otherwise, by its `stop`.
+    fn stopped(&self) -> bool {
+        false
+    }
 }
 
 /// An observer that keeps nothing.

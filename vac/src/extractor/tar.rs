@@ -118,6 +118,9 @@ impl<'a> TarWriter<'a> {
         const ZEROS: [u8; 8192] = [0; 8192];
         let mut offset = 0;
         node.read_in_order(&mut |piece| {
+            if self.observer.stopped() {
+                return Err(ExtractError::Interrupted);
+            }
             let length = match &piece {
                 Piece::Data(bytes) => bytes.len() as u64,
                 Piece::Zeros(count) => *count,
@@ -151,7 +154,10 @@ impl<'a> TarWriter<'a> {
             }
             Ok(())
         })
-        .map_err(|error: ExtractError| ExtractError::Broken { detail: error.to_string() })?;
+        .map_err(|error: ExtractError| match error {
+            ExtractError::Interrupted => error,
+            _ => ExtractError::Broken { detail: error.to_string() },
+        })?;
         self.pad(parts.bytes())
     }
 
@@ -172,13 +178,21 @@ impl Visitor for TarWriter<'_> {
     fn enter(&mut self, path: &[u8], node: &Node) -> Result<(), ExtractError> {
         self.observer.entry(path, node);
         match self.file(path, node) {
-            Err(error @ (ExtractError::Broken { .. } | ExtractError::System { .. })) => Err(error),
+            Err(
+                error @ (ExtractError::Broken { .. }
+                | ExtractError::System { .. }
+                | ExtractError::Interrupted),
+            ) => Err(error),
             Err(error) => {
                 self.observer.problem(path, &error);
                 Ok(())
             }
             Ok(()) => Ok(()),
         }
+    }
+
+    fn stopped(&self) -> bool {
+        self.observer.stopped()
     }
 
     fn problem(&mut self, path: &[u8], error: &ExtractError) {

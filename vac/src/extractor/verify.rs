@@ -5,6 +5,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rustix::fs::{AtFlags, Dir, FileType, Stat, readlinkat, statat};
 use rustix::io::Errno;
@@ -66,15 +67,17 @@ impl Difference {
 }
 
 /// Compares what is selected below `root` with the directory `target`. Each difference is given
-/// to `tell` with its path, each problem to `problem`.
+/// to `tell` with its path, each problem to `problem`. `stop` ends the comparison early.
 ///
 /// # Errors
-/// [`ExtractError::System`] if the directory can not be opened, [`ExtractError::Limit`].
+/// [`ExtractError::System`] if the directory can not be opened, [`ExtractError::Limit`],
+/// [`ExtractError::Interrupted`].
 pub fn verify(
     root: &Node,
     target: &Path,
     selection: &Selection,
     options: &ExtractOptions,
+    stop: &AtomicBool,
     tell: &mut dyn FnMut(&[u8], Difference),
     problem: &mut dyn FnMut(&[u8], &ExtractError),
 ) -> Result<(), ExtractError> {
@@ -84,8 +87,17 @@ pub fn verify(
     let limits: Limits = options.limits;
     let names = vec![HashSet::new()];
     let (groups, taken) = (HashMap::new(), HashMap::new());
-    let mut comparison =
-        Comparison { options, selection, open: Vec::new(), names, groups, taken, tell, problem };
+    let mut comparison = Comparison {
+        options,
+        selection,
+        stop,
+        open: Vec::new(),
+        names,
+        groups,
+        taken,
+        tell,
+        problem,
+    };
     if options.root && selection.is_everything() && has_been_there(root) {
         let stat = statat(&top, c".", AtFlags::SYMLINK_NOFOLLOW)
             .map_err(ExtractError::system("look at the directory"))?;
@@ -101,6 +113,7 @@ pub fn verify(
 struct Comparison<'a> {
     options: &'a ExtractOptions,
     selection: &'a Selection,
+    stop: &'a AtomicBool,
     /// The directories on the way; `None` where the target has none.
     open: Vec<Option<OwnedFd>>,
     /// Names of the archive in each of them.
@@ -128,6 +141,7 @@ impl Visitor for Comparison<'_> {
                 Ok(stat) => {
                     match self.compare(parent, &name, &stat, node) {
                         Ok(found) => found.into_iter().for_each(|d| (self.tell)(path, d)),
+                        Err(ExtractError::Interrupted) => return Err(ExtractError::Interrupted),
                         Err(error) => (self.problem)(path, &error),
                     }
                     if !same_links(&mut self.groups, &mut self.taken, &stat, node) {
@@ -175,6 +189,10 @@ impl Visitor for Comparison<'_> {
         Ok(())
     }
 
+    fn stopped(&self) -> bool {
+        self.stop.load(Relaxed)
+    }
+
     fn problem(&mut self, path: &[u8], error: &ExtractError) {
         (self.problem)(path, error);
     }
@@ -195,7 +213,8 @@ impl Comparison<'_> {
         let mut found = Vec::new();
         let same = match kind {
             FileKind::Regular => {
-                u64::try_from(stat.st_size) == Ok(node.size()) && same_file(parent, name, node)?
+                u64::try_from(stat.st_size) == Ok(node.size())
+                    && self.same_file(parent, name, node)?
             }
             FileKind::Symlink => {
                 let target = readlinkat(parent, name.as_c_str(), Vec::new());
@@ -230,11 +249,17 @@ impl Comparison<'_> {
         }
         Ok(found)
     }
-}
 
-fn same_file(parent: &OwnedFd, name: &CString, node: &Node) -> Result<bool, ExtractError> {
-    let file = compare::open_regular(parent.as_fd(), name).map_err(ExtractError::system("open"))?;
-    compare::same_content(file.as_fd(), node)
+    fn same_file(
+        &self,
+        parent: &OwnedFd,
+        name: &CString,
+        node: &Node,
+    ) -> Result<bool, ExtractError> {
+        let file = compare::open_regular(parent.as_fd(), name);
+        let file = file.map_err(ExtractError::system("open"))?;
+        compare::same_content(file.as_fd(), node, self.stop)
+    }
 }
 
 /// Compares attributes, by names and values, and inode flags; archives that have none say nothing.

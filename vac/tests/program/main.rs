@@ -335,6 +335,14 @@ fn interrupting_leaves_no_score() {
 }
 
 #[test]
+fn the_selftest_explains_itself() {
+    let output = Place::new().command(&["selftest", "--help"]).output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(help.contains("Usage: vac selftest") && help.contains("EXAMPLES"), "{help}");
+}
+
+#[test]
 fn the_selftest_prints_a_table() {
     let place = Place::new();
     let output = place.command(&["selftest", "."]).output().unwrap();

@@ -16,6 +16,7 @@ mod mutated;
 mod program;
 mod root;
 mod round_trip;
+mod signals;
 mod support;
 mod tar;
 mod target;

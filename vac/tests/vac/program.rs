@@ -103,6 +103,64 @@ fn differences_are_verified_shown_and_undone() {
 }
 
 #[test]
+fn a_dry_run_makes_no_target() {
+    let desk = Desk::new();
+    let dry = desk.unvac(&["-n", "-C", "new", "tree.vac"]);
+    let expected = "make tree\nmake tree/d\nmake tree/d/hello too\nmake tree/d/large\n\
+                    make tree/hello\nmake tree/link\n";
+    assert_eq!((dry.status.code(), text(&dry.stderr).as_str()), (Some(0), expected));
+    assert!(!desk.path("new").exists());
+    for target in ["nowhere/new", "tree/hello/new"] {
+        let dry = desk.unvac(&["-n", "-C", target, "tree.vac"]);
+        assert_eq!(dry.status.code(), Some(1), "{}", text(&dry.stderr));
+        let real = desk.unvac(&["-C", target, "tree.vac"]);
+        assert_eq!(real.status.code(), Some(1), "{}", text(&real.stderr));
+    }
+}
+
+#[test]
+fn a_target_that_may_not_be_written_to_is_refused() {
+    let desk = Desk::new();
+    fs::create_dir(desk.path("out")).unwrap();
+    let script = "mount -t tmpfs -o ro none out && exec \"$@\"";
+    let unvac = ["--mount", "--", "sh", "-c", script, "sh", env!("CARGO_BIN_EXE_unvac")];
+    let run = |arguments: &[&str]| {
+        Command::new("unshare")
+            .args([&unvac[..], arguments, &["-h", "./store", "tree.vac"]].concat())
+            .current_dir(desk.place.path())
+            .output()
+            .unwrap()
+    };
+    if run(&["-t"]).status.code() != Some(0) {
+        println!("skipped: only the superuser can mount a file system");
+        return;
+    }
+    for target in ["out", "out/new"] {
+        let refused = run(&["-C", target]);
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(12), "{said}");
+        assert!(said.contains("Read-only file system"), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+    // As somebody who may enter it.
+    for path in ["store", "tree.vac"] {
+        let opened = Command::new("chmod").args(["-R", "a+rwX"]).arg(desk.path(path)).status();
+        assert!(opened.unwrap().success());
+    }
+    fs::set_permissions(desk.place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_unvac"))
+        .args(["-h", "./store", "-C", "out", "tree.vac"])
+        .current_dir(desk.place.path())
+        .uid(65_534)
+        .gid(65_534)
+        .output()
+        .unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(12), "{said}");
+    assert!(said.contains("out: write to the target: Permission denied"), "{said}");
+}
+
+#[test]
 fn a_tar_stream_has_everything() {
     let desk = Desk::new();
     let long = desk.path("tree/d").join("n".repeat(150));
@@ -131,7 +189,8 @@ fn a_tar_stream_has_everything() {
 #[test]
 fn what_goes_wrong_has_its_words_and_exit_code() {
     let desk = Desk::new();
-    let cases: [(&[&str], i32, &str); 7] = [
+    let cases: [(&[&str], i32, &str); 8] = [
+        (&["-c", "tree.vac", "tree/link"], 3, "tree/link: not printed: a symbolic link, which has"),
         (&["tree.vac", "tree/nothing"], 3, "tree/nothing: the archive does not have"),
         (&["nowhere.vac"], 2, "nowhere.vac is no score, and can not be read as a file"),
         (&["tree/hello"], 2, "tree/hello does not hold a score: found \"hello\""),

@@ -262,7 +262,16 @@ fn compare(archive: &Archive, target: &Path) -> Vec<String> {
     };
     let mut problem = |_: &[u8], error: &ExtractError| problems.push(error.to_string());
     let (options, everything) = (ExtractOptions::default(), Selection::everything());
-    verify(archive.root(), target, &everything, &options, &mut tell, &mut problem).unwrap();
+    verify(
+        archive.root(),
+        target,
+        &everything,
+        &options,
+        &AtomicBool::new(false),
+        &mut tell,
+        &mut problem,
+    )
+    .unwrap();
     found.extend(problems);
     found
 }

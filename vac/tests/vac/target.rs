@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::process::Command;
+use std::sync::atomic::AtomicBool;
 
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 use vac::extractor::{Difference, ExtractOptions, Selection, verify};
@@ -17,7 +18,16 @@ fn differences(fixture: &Fixture, archive: &Archive) -> Vec<(String, Difference)
     };
     let mut problem = |_: &[u8], error: &_| panic!("{error}");
     let target = fixture.target();
-    verify(archive.root(), &target, &everything, &options, &mut tell, &mut problem).unwrap();
+    verify(
+        archive.root(),
+        &target,
+        &everything,
+        &options,
+        &AtomicBool::new(false),
+        &mut tell,
+        &mut problem,
+    )
+    .unwrap();
     found.retain(|(_, difference)| *difference != Difference::Time);
     found
 }

@@ -48,7 +48,7 @@ EXAMPLES
 EXIT STATUS
   0 everything was restored; 1 nothing was restored, or the archive is malformed: the entries are
   named; 2 usage; 3 something could not be restored, or differs: it is named; 10 no such server or
-  store; 11 store in use; 12 not allowed; 130 interrupted";
+  store; 11 store in use; 12 not allowed; 130 interrupted: a second signal ends unvac at once";
 
 /// Restore files from an archive in a Venti store.
 ///
@@ -93,7 +93,8 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "times")]
     pub(crate) no_times: bool,
 
-    /// Write the content of files to standard output instead
+    /// Write the content of files to standard output instead; a FILE that has none, as a link or a
+    /// device, is named
     #[arg(short = 'c', long, conflicts_with_all = ["diff", "list", "tar", "verify"])]
     pub(crate) stdout: bool,
 

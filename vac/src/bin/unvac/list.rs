@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use jiff::tz::TimeZone;
-use vac::extractor::{ExtractError, Observer, Visitor};
+use vac::extractor::{ExtractError, Observer, Selection, Visitor};
 use vac::format::FileKind;
 use vac::reader::{Node, Piece};
 use vac::shown::shown;
@@ -26,6 +26,10 @@ impl Visitor for Lister<'_> {
             format!("{name}{slash}\n")
         };
         self.to.write_all(line.as_bytes()).map_err(|error| write_error(&error))
+    }
+
+    fn stopped(&self) -> bool {
+        self.observer.stopped()
     }
 
     fn problem(&mut self, path: &[u8], error: &ExtractError) {
@@ -71,24 +75,32 @@ fn mode_text(kind: FileKind, permissions: u32) -> String {
     text
 }
 
-/// Writes the content of files, one after another.
+/// Writes the content of files, one after another. What has none is named if it was asked for.
 pub(crate) struct Printer<'a> {
     pub(crate) to: &'a mut dyn Write,
+    pub(crate) selection: &'a Selection,
     pub(crate) observer: &'a dyn Observer,
 }
 
 impl Visitor for Printer<'_> {
     fn enter(&mut self, path: &[u8], node: &Node) -> Result<(), ExtractError> {
         if node.kind() != FileKind::Regular {
+            if !node.is_directory() && self.selection.names(path) {
+                let what = without_content(node.kind());
+                self.observer.problem(path, &ExtractError::NoContent { what });
+            }
             return Ok(());
         }
         self.observer.entry(path, node);
         let printed = node.read_in_order(&mut |piece| match piece {
-            Piece::Data(bytes) => self.to.write_all(bytes).map_err(|error| write_error(&error)),
-            Piece::Zeros(count) => {
-                let copied =
-                    std::io::copy(&mut std::io::Read::take(std::io::repeat(0), count), self.to);
-                copied.map(drop).map_err(|error| write_error(&error))
+            Piece::Data(bytes) => self.print(bytes),
+            Piece::Zeros(mut count) => {
+                while count > 0 {
+                    let part = count.min(ZEROS.len() as u64);
+                    self.print(&ZEROS[..usize::try_from(part).unwrap_or(0)])?;
+                    count -= part;
+                }
+                Ok(())
             }
         });
         match printed {
@@ -100,8 +112,34 @@ impl Visitor for Printer<'_> {
         }
     }
 
+    fn stopped(&self) -> bool {
+        self.observer.stopped()
+    }
+
     fn problem(&mut self, path: &[u8], error: &ExtractError) {
         self.observer.problem(path, error);
+    }
+}
+
+impl Printer<'_> {
+    fn print(&mut self, bytes: &[u8]) -> Result<(), ExtractError> {
+        if self.observer.stopped() {
+            return Err(ExtractError::Interrupted);
+        }
+        self.to.write_all(bytes).map_err(|error| write_error(&error))
+    }
+}
+
+/// What is printed where a file has zeros that are not stored.
+const ZEROS: [u8; 8192] = [0; 8192];
+
+/// Why nothing of a file is printed.
+const fn without_content(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::Symlink => "a symbolic link, which has no content (-t -v lists it)",
+        FileKind::CharDevice | FileKind::BlockDevice => "a device, which has no content",
+        FileKind::Fifo => "a pipe, which has no content",
+        _ => "what has no content",
     }
 }
 

@@ -1,7 +1,8 @@
 //! What the user sees: on standard error, as text or as lines of JSON (docs/unvac-json.md).
 
 use std::io::IsTerminal;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use serde_json::json;
 use vac::extractor::{ExtractError, Observer, Severity, Summary};
@@ -15,12 +16,19 @@ pub(crate) struct Reporter {
     json: bool,
     verbose: bool,
     progress: Progress,
+    /// Set when a signal came.
+    interrupted: Arc<AtomicBool>,
     incomplete: AtomicU64,
     refused: AtomicU64,
 }
 
 impl Reporter {
-    pub(crate) fn new(json: bool, verbose: bool, no_progress: bool) -> Reporter {
+    pub(crate) fn new(
+        json: bool,
+        verbose: bool,
+        no_progress: bool,
+        interrupted: Arc<AtomicBool>,
+    ) -> Reporter {
         let style = match (json, no_progress || !std::io::stderr().is_terminal()) {
             (true, _) => Style::Json,
             (false, true) => Style::Hidden,
@@ -30,6 +38,7 @@ impl Reporter {
             json,
             verbose,
             progress: Progress::new(style),
+            interrupted,
             incomplete: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         }
@@ -152,5 +161,9 @@ impl Observer for Reporter {
 
     fn bytes(&self, count: u64) {
         self.progress.wrote(count);
+    }
+
+    fn stopped(&self) -> bool {
+        self.interrupted.load(Relaxed)
     }
 }

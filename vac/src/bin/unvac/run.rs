@@ -13,10 +13,10 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use vac::causes::in_words;
 use vac::estimate::Amount;
 use vac::extractor::{
-    Difference, ExtractError, ExtractOptions, Observer, Selection, TarWriter, restore, verify,
-    visit,
+    Difference, ExtractError, ExtractOptions, Observer, Selection, TarWriter, Visitor, restore,
+    verify, visit,
 };
-use vac::reader::Archive;
+use vac::reader::{Archive, Node};
 use vac::score_file;
 use vac::store::{self, Access, OpenOptions};
 use vac::walk::Patterns;
@@ -39,19 +39,16 @@ const INTERRUPTED: u8 = 130;
 
 /// Runs the program and returns its exit code.
 pub(crate) fn run(arguments: &Arguments) -> u8 {
-    let reporter = Reporter::new(arguments.json, arguments.verbose, arguments.no_progress);
     let stop = Arc::new(AtomicBool::new(false));
     let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        for flag in [&stop, &interrupted] {
-            if let Err(error) = signal_hook::flag::register(signal, Arc::clone(flag)) {
-                reporter.error(&format!("can not catch signals: {error}"), FAILED);
-                return FAILED;
-            }
-        }
+    let Arguments { json, verbose, no_progress, .. } = *arguments;
+    let reporter = Reporter::new(json, verbose, no_progress, Arc::clone(&interrupted));
+    if let Err(error) = catch_signals(&stop, &interrupted) {
+        reporter.error(&format!("can not catch signals: {error}"), FAILED);
+        return FAILED;
     }
     match open_and_run(arguments, &reporter, &stop) {
-        Ok(_) if interrupted.load(Relaxed) => {
+        _ if interrupted.load(Relaxed) => {
             reporter.error("interrupted", INTERRUPTED);
             INTERRUPTED
         }
@@ -61,6 +58,19 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
             code
         }
     }
+}
+
+/// The first signal is heeded where the work can end; the second ends the program, whatever it
+/// waits for.
+fn catch_signals(stop: &Arc<AtomicBool>, interrupted: &Arc<AtomicBool>) -> std::io::Result<()> {
+    for signal in [SIGINT, SIGTERM] {
+        let again = Arc::clone(interrupted);
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, again)?;
+        for flag in [stop, interrupted] {
+            signal_hook::flag::register(signal, Arc::clone(flag))?;
+        }
+    }
+    Ok(())
 }
 
 /// An error, and the exit code that it makes.
@@ -140,7 +150,7 @@ fn run_on(
         return write_stream(arguments, reporter, archive, selection);
     }
     if arguments.verify || arguments.dry_run {
-        return compare(arguments, reporter, archive, selection);
+        return compare(arguments, reporter, stop, archive, selection);
     }
     let (root, target) = (archive.root(), arguments.target());
     // What is made gets the mode that the archive says.
@@ -170,7 +180,7 @@ fn write_stream(
         let mut tar = TarWriter::new(&mut out, reporter);
         visit(root, selection, &limits, &mut tar).and_then(|()| tar.finish())
     } else {
-        let mut printer = Printer { to: &mut out, observer: reporter };
+        let mut printer = Printer { to: &mut out, selection, observer: reporter };
         visit(root, selection, &limits, &mut printer)
     };
     let flushed = written.map_err(anyhow::Error::from).and_then(|()| Ok(out.flush()?));
@@ -182,6 +192,7 @@ fn write_stream(
 fn compare(
     arguments: &Arguments,
     reporter: &Reporter,
+    stop: &AtomicBool,
     archive: &Archive,
     selection: &Selection,
 ) -> Result<u8, Failure> {
@@ -199,11 +210,43 @@ fn compare(
     };
     let mut problem = |path: &[u8], error: &ExtractError| reporter.problem(path, error);
     let options = arguments.options();
-    let target = arguments.target();
-    verify(archive.root(), target, selection, &options, &mut tell, &mut problem)
+    let (root, target) = (archive.root(), arguments.target());
+    if arguments.dry_run && would_be_made(target) {
+        let mut newcomer = Newcomer(reporter);
+        visit(root, selection, &options.limits, &mut newcomer)
+            .map_err(|error| (error.into(), FAILED))?;
+        return Ok(reporter.exit_code());
+    }
+    verify(root, target, selection, &options, stop, &mut tell, &mut problem)
         .map_err(|error| of_target(error, target))?;
     Ok(match reporter.exit_code() {
         0 if differs => INCOMPLETE,
         code => code,
     })
+}
+
+/// Whether a restore would make the directory: it is not there, and the one above it is.
+fn would_be_made(target: &Path) -> bool {
+    let above = target.parent().filter(|above| !above.as_os_str().is_empty());
+    let is_absent = std::fs::symlink_metadata(target)
+        .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+    is_absent && above.unwrap_or(Path::new(".")).is_dir()
+}
+
+/// Says of everything that it would be made.
+struct Newcomer<'a>(&'a Reporter);
+
+impl Visitor for Newcomer<'_> {
+    fn enter(&mut self, path: &[u8], _: &Node) -> Result<(), ExtractError> {
+        self.0.action("make", path);
+        Ok(())
+    }
+
+    fn stopped(&self) -> bool {
+        self.0.stopped()
+    }
+
+    fn problem(&mut self, path: &[u8], error: &ExtractError) {
+        self.0.problem(path, error);
+    }
 }

@@ -239,6 +239,10 @@ pub(crate) enum Task {
         /// one brings back
         #[arg(long, value_name = "COMMAND")]
         through: Option<OsString>,
+
+        /// Print this help
+        #[arg(long, action = clap::ArgAction::Help)]
+        help: Option<bool>,
     },
 }
 

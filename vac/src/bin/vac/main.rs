@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         let written = generate(what, Arguments::command(), "1", &mut std::io::stdout());
         return ExitCode::from(u8::from(written.is_err()));
     }
-    if let Some(arguments::Task::Selftest { directory, through }) = &arguments.task {
+    if let Some(arguments::Task::Selftest { directory, through, .. }) = &arguments.task {
         return ExitCode::from(selftest::selftest(directory, through.as_deref()));
     }
     if let Some(container) = &arguments.keep_snapshot {
