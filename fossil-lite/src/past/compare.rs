@@ -10,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use vac::extractor::remove_directory;
 use vac::format::FileKind;
 
 use super::{Purpose, Tell, extract};
@@ -97,6 +98,22 @@ impl Side {
     }
 }
 
+/// A directory for versions of then, which is removed in the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> std::io::Result<Scratch> {
+        tempfile::tempdir().map(|directory| Scratch(directory.keep()))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left behind is where the system keeps what is temporary.
+        let _ = remove_directory(&self.0);
+    }
+}
+
 /// Writes how they differ, as `diff -ru` does, and returns whether they do.
 ///
 /// # Errors
@@ -120,9 +137,9 @@ pub fn show_difference(
             return Ok(true);
         }
     };
-    let directory = tempfile::tempdir().map_err(system("can not make a directory"))?;
+    let directory = Scratch::new().map_err(system("can not make a directory"))?;
     let mut command = Command::new("diff");
-    command.args(["-ru", "--no-dereference"]).current_dir(&directory);
+    command.args(["-ru", "--no-dereference"]).current_dir(&directory.0);
     for side in [older, newer] {
         if inside == Inside::Text {
             command.arg("--label").arg(OsStr::from_bytes(&side.label));
@@ -130,7 +147,7 @@ pub fn show_difference(
     }
     command.arg("--");
     for side in [older, newer] {
-        command.arg(side.put_in(directory.path(), tell)?);
+        command.arg(side.put_in(&directory.0, tell)?);
     }
     let mut diff = command.stdout(Stdio::piped()).spawn().map_err(system("can not run diff"))?;
     // Its end of the pipe is closed then, so that it ends if nobody wants to know more.

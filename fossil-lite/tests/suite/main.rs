@@ -19,6 +19,8 @@ mod little_tree;
 #[cfg(test)]
 mod machine;
 #[cfg(test)]
+mod mounted_below;
+#[cfg(test)]
 mod p9_clients;
 #[cfg(test)]
 mod p9_dump;

@@ -1,10 +1,13 @@
 //! Removes from a directory what the archive does not have there, and what a crash left.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustix::fs::{AtFlags, Dir, FileType, unlinkat};
+use rustix::fs::{AtFlags, Dir, FileType, statat, unlinkat};
 use rustix::io::Errno;
 use rustix::process::{Pid, getpid, test_kill_process};
 
@@ -99,37 +102,74 @@ fn is_gone(process: Pid) -> bool {
     process == getpid() || test_kill_process(process) == Err(Errno::SRCH)
 }
 
-/// Names and kinds; a kind that the listing does not tell counts as no directory.
-fn names_of(directory: BorrowedFd<'_>) -> Result<Vec<(std::ffi::CString, FileType)>, Errno> {
+/// Names and kinds.
+fn names_of(directory: BorrowedFd<'_>) -> Result<Vec<(CString, FileType)>, Errno> {
     let mut names = Vec::new();
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
         if entry.file_name() != c"." && entry.file_name() != c".." {
-            names.push((entry.file_name().to_owned(), entry.file_type()));
+            let file_type = match entry.file_type() {
+                // Not every file system tells.
+                FileType::Unknown => {
+                    let flags = AtFlags::SYMLINK_NOFOLLOW;
+                    FileType::from_raw_mode(statat(directory, entry.file_name(), flags)?.st_mode)
+                }
+                told => told,
+            };
+            names.push((entry.file_name().to_owned(), file_type));
         }
     }
     Ok(names)
 }
 
+/// Removes a directory with everything below it, also what is immutable. No link is followed.
+///
+/// # Errors
+/// [`io::ErrorKind::CrossesDevices`] if another file system is mounted in it, which is not entered;
+/// or what the system says. What was come to before that is removed.
+pub fn remove_directory(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let above = CString::new(parent.unwrap_or(Path::new(".")).as_os_str().as_bytes())?;
+    let name = CString::new(path.file_name().unwrap_or_default().as_bytes())?;
+    let above = place::open_target(&above)?;
+    remove_tree(above.as_fd(), &name).map_err(|errno| match errno {
+        // A file that something is mounted on.
+        Errno::BUSY => Errno::XDEV.into(),
+        errno => errno.into(),
+    })
+}
+
+/// A directory of which only directories are left.
+struct Emptied {
+    directory: OwnedFd,
+    name: CString,
+    below: Vec<CString>,
+}
+
+impl Emptied {
+    fn new(parent: BorrowedFd<'_>, name: CString) -> Result<Emptied, Errno> {
+        let directory = place::open_same_mount(parent, &name)?;
+        let mut below = Vec::new();
+        for (name, file_type) in names_of(directory.as_fd())? {
+            match file_type {
+                FileType::Directory => below.push(name),
+                _ => unlink(directory.as_fd(), &name, AtFlags::empty())?,
+            }
+        }
+        Ok(Emptied { directory, name, below })
+    }
+}
+
 /// Removes a directory with everything below it. No link is followed, no mount is entered, and the
 /// way down is kept in memory instead of on the stack.
 pub(super) fn remove_tree(parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
-    let top = place::open_same_mount(parent, name)?;
-    let mut open: Vec<(OwnedFd, std::ffi::CString)> = vec![(top, name.to_owned())];
-    while let Some((directory, _)) = open.last() {
-        let mut below = None;
-        for (name, file_type) in names_of(directory.as_fd())? {
-            if file_type != FileType::Directory {
-                unlink(directory.as_fd(), &name, AtFlags::empty())?;
-            } else if below.is_none() {
-                below = Some(name);
-            }
-        }
-        if let Some(name) = below {
-            let child = place::open_same_mount(directory.as_fd(), &name)?;
-            open.push((child, name));
-        } else if let Some((_, name)) = open.pop() {
-            let above = open.last().map_or(parent, |(directory, _)| directory.as_fd());
+    let mut open = vec![Emptied::new(parent, name.to_owned())?];
+    while let Some(last) = open.last_mut() {
+        if let Some(name) = last.below.pop() {
+            let child = Emptied::new(last.directory.as_fd(), name)?;
+            open.push(child);
+        } else if let Some(Emptied { name, .. }) = open.pop() {
+            let above = open.last().map_or(parent, |last| last.directory.as_fd());
             unlink(above, &name, AtFlags::REMOVEDIR)?;
         }
     }

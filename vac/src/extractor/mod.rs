@@ -39,6 +39,7 @@ mod verify;
 mod walker;
 mod zeros;
 
+pub use delete::remove_directory;
 pub use error::{ExtractError, Severity};
 pub use options::{ExtractOptions, Limits, Owners};
 pub use ordered::{Visitor, visit};

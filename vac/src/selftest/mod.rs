@@ -19,7 +19,9 @@ use std::sync::atomic::AtomicBool;
 use venti_proto::MemoryStore;
 
 use crate::archiver::{ArchiveError, Observer, Options, Problem, Progress, Source, archive};
-use crate::extractor::{ExtractError, ExtractOptions, Selection, Silent, restore};
+use crate::extractor::{
+    ExtractError, ExtractOptions, Selection, Silent, remove_directory, restore,
+};
 use crate::reader::{Archive, Node, ReadError};
 use compare::{is_kept, is_restored};
 use subjects::{Subject, subjects};
@@ -86,7 +88,7 @@ struct Place(PathBuf);
 impl Drop for Place {
     fn drop(&mut self) {
         // What is left behind is in the directory that the caller chose for this.
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = remove_directory(&self.0);
     }
 }
 

@@ -131,6 +131,13 @@ impl FileSystems {
         })
     }
 
+    /// A mount on or below this absolute path, without symbolic links on the way.
+    #[must_use]
+    pub fn at_or_below(&self, path: &Path) -> Option<&Mounted> {
+        let mut mounts = self.mounts.iter();
+        mounts.find(|mounted| Path::new(OsStr::from_bytes(&mounted.at)).starts_with(path))
+    }
+
     /// Whether a mount of this type is entered when the walk comes to it.
     #[must_use]
     pub fn enters(&self, kind: &str) -> bool {

@@ -1,12 +1,13 @@
 //! What `--delete` leaves alone: what the archive does not speak of.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
 use vac::archiver::{Options, Progress, Source, archive};
-use vac::extractor::ExtractOptions;
+use vac::extractor::{ExtractOptions, remove_directory};
 use vac::format::Gap;
 use vac::reader::Archive;
 
@@ -126,4 +127,27 @@ fn a_mounted_file_system_is_marked_as_left_out() {
     fs::write(&precious, "x").unwrap();
     fixture.restore(&archive, &with_delete());
     assert!(precious.exists());
+}
+
+#[test]
+fn a_directory_is_removed_with_everything_but_what_is_mounted_in_it() {
+    let place = tempfile::tempdir().unwrap();
+    let [directory, other] = ["directory", "other"].map(|name| place.path().join(name));
+    let bound = directory.join("a/bound");
+    for below in ["a/b/c/d", "a/bound", "e"] {
+        fs::create_dir_all(directory.join(below)).unwrap();
+        fs::write(directory.join(below).join("file"), "x").unwrap();
+    }
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("precious"), "x").unwrap();
+    std::os::unix::fs::symlink(&other, directory.join("link")).unwrap();
+    if let Some(mount) = Mounted::bind(&other, &bound) {
+        let refused = remove_directory(&directory).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::CrossesDevices);
+        assert!(bound.join("precious").exists());
+        drop(mount);
+    }
+    remove_directory(&directory).unwrap();
+    assert!(!directory.exists() && other.join("precious").exists());
+    assert_eq!(remove_directory(&directory).unwrap_err().kind(), ErrorKind::NotFound);
 }

@@ -56,20 +56,3 @@ fn fixed(path: &Path) -> Option<(File, IFlags)> {
     let flags = ioctl_getflags(file.as_fd()).ok()?;
     flags.intersects(FIXED).then_some((file, flags))
 }
-
-/// Lets everything below a directory be removed, and itself.
-pub(crate) fn lift_all(directory: &Path) {
-    lift(directory);
-    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() => lift_all(&entry.path()),
-            _ => lift(&entry.path()),
-        }
-    }
-}
-
-fn lift(path: &Path) {
-    if let Some(lifted) = Lifted::of(path) {
-        lifted.forget();
-    }
-}

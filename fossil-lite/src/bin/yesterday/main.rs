@@ -83,8 +83,9 @@ const EXAMPLES: &str = r#"EXAMPLES
 
 EXIT STATUS
   0 complete; 1 not there, or not all of it can be had; 2 usage; 3 copied back, but not with
-  everything that it had; 10 no such server or store; 11 FILE.before-yesterday is there; 12 not
-  allowed. With --diff that of diff, with -b that of the command."#;
+  everything that it had; 10 no such server or store; 11 FILE.before-yesterday is there, or
+  something is mounted in FILE; 12 not allowed. With --diff that of diff, with -b that of the
+  command."#;
 
 /// Print the names of files in the dump, or get them back
 ///
@@ -111,7 +112,8 @@ struct Arguments {
     #[arg(short = 'n', long, value_name = "DAYS")]
     days: Option<u32>,
 
-    /// Copy it back, all of it or nothing; the present version is kept as FILE.before-yesterday
+    /// Copy it back, all of it or nothing; the present version is kept as FILE.before-yesterday;
+    /// a directory in which a file system is mounted is not replaced
     #[arg(short = 'c', long, group = "what")]
     copy: bool,
 
