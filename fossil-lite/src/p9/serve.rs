@@ -6,7 +6,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -79,6 +79,12 @@ pub enum ListenError {
         /// As given.
         address: String,
     },
+    /// Something else has the name of a socket.
+    #[error("can not listen on {}: a file that is no socket is there; remove it first", path.display())]
+    NotASocket {
+        /// The name.
+        path: PathBuf,
+    },
     /// Something else listens there already.
     #[error("{address} is in use")]
     InUse {
@@ -107,7 +113,11 @@ impl Listener {
     pub fn bind(address: &str) -> Result<Listener, ListenError> {
         let path = address.strip_prefix("unix!").or(address.starts_with('/').then_some(address));
         if let Some(path) = path {
-            return Listener::bind_unix(Path::new(path)).map_err(|e| explain(address, e));
+            let path = Path::new(path);
+            if is_no_socket(path) {
+                return Err(ListenError::NotASocket { path: path.to_owned() });
+            }
+            return Listener::bind_unix(path).map_err(|e| explain(address, e));
         }
         let wrong = || ListenError::Address { address: address.to_owned() };
         let (host, port) = match address.strip_prefix("tcp!") {
@@ -128,7 +138,11 @@ impl Listener {
         let bound = match UnixListener::bind(path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 match UnixStream::connect(path) {
-                    Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => {
+                    // Refused is also who connects to what is no socket.
+                    Err(refused)
+                        if refused.kind() == io::ErrorKind::ConnectionRefused
+                            && !is_no_socket(path) =>
+                    {
                         std::fs::remove_file(path)?;
                         UnixListener::bind(path)?
                     }
@@ -164,6 +178,11 @@ impl Listener {
             }
         }
     }
+}
+
+/// Whether something has this name that is no socket; a link is none.
+fn is_no_socket(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket())
 }
 
 fn explain(address: &str, source: io::Error) -> ListenError {

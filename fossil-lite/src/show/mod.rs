@@ -8,6 +8,7 @@ pub mod background;
 mod mount_point;
 
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,13 +35,34 @@ pub struct Sides {
 }
 
 /// Sockets that have names, which go when this goes.
-struct Sockets(Vec<PathBuf>);
+struct Sockets(Vec<NamedSocket>);
+
+struct NamedSocket {
+    path: PathBuf,
+    /// Which file it is, so that one that has taken its name stays.
+    file: Option<(u64, u64)>,
+}
+
+impl NamedSocket {
+    fn new(path: &Path) -> NamedSocket {
+        // In the background the working directory is another.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        NamedSocket { file: which(&path), path }
+    }
+}
+
+/// Device and number of the file that has this name.
+fn which(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
 
 impl Drop for Sockets {
     fn drop(&mut self) {
-        for path in &self.0 {
-            // Whoever removed it before did the work.
-            let _ = std::fs::remove_file(path);
+        for NamedSocket { path, file } in &self.0 {
+            if which(path) == *file {
+                // Whoever removed it before did the work.
+                let _ = std::fs::remove_file(path);
+            }
         }
     }
 }
@@ -76,12 +98,14 @@ fn listen(tree: &Arc<Tree>, sides: &Sides) -> Result<Sockets, Failure> {
     for address in &sides.listen {
         let listener = Listener::bind(address).map_err(|error| match error {
             ListenError::Address { .. } => Failure::Usage { detail: error.to_string() },
-            ListenError::InUse { .. } => Failure::Busy { detail: error.to_string() },
+            ListenError::InUse { .. } | ListenError::NotASocket { .. } => {
+                Failure::Busy { detail: error.to_string() }
+            }
             ListenError::Io { source, .. } => Failure::System { action: address.clone(), source },
         })?;
         let shown = match (&listener, listener.tcp_address()) {
             (Listener::Unix(_, path), _) => {
-                sockets.0.push(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+                sockets.0.push(NamedSocket::new(path));
                 path.display().to_string()
             }
             (Listener::Tcp(_), bound) => bound.map_or_else(String::new, |bound| bound.to_string()),

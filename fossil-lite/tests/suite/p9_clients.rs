@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Duration;
@@ -38,6 +39,31 @@ fn the_crate_ninep_reads_files_and_directories() {
     assert_eq!(names, (0..100).map(|n| n.to_string()).collect::<Vec<_>>());
     assert!(client.read_str("secret").unwrap_err().to_string().contains("permission denied"));
     assert!(client.read_str("nothing").unwrap_err().to_string().contains("file does not exist"));
+}
+
+#[test]
+fn only_a_socket_is_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    std::fs::write(at("file"), "precious").unwrap();
+    assert!(Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+    std::fs::create_dir(at("directory")).unwrap();
+    drop(Listener::bind(at("socket").to_str().unwrap()).unwrap());
+    for (name, target) in [("link", "socket"), ("dangling", "nowhere"), ("to file", "file")] {
+        std::os::unix::fs::symlink(target, at(name)).unwrap();
+    }
+    for name in ["file", "pipe", "directory", "link", "dangling", "to file"] {
+        let before = std::fs::symlink_metadata(at(name)).unwrap().ino();
+        let path = at(name).to_str().unwrap().to_owned();
+        let refused = Listener::bind(&path).map(drop).map_err(|error| error.to_string());
+        let now = std::fs::symlink_metadata(at(name)).map(|found| found.ino()).ok();
+        assert_eq!(now, Some(before), "{name}");
+        let expected =
+            format!("can not listen on {path}: a file that is no socket is there; remove it first");
+        assert_eq!(refused, Err(expected));
+    }
+    assert_eq!(std::fs::read(at("file")).unwrap(), b"precious");
+    assert!(!at("nowhere").exists());
 }
 
 #[test]

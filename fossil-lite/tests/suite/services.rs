@@ -161,6 +161,16 @@ fn serve_goes_into_the_background_and_leaves_when_told() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     kill(process_with(FOSSIL, &socket).unwrap(), Signal::TERM);
     wait_until("the socket goes", || !socket.exists());
+    // What took its name meanwhile is somebody else's.
+    let ran = machine.fossil(&["serve", "-b", "--listen", path]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    fs::remove_file(&socket).unwrap();
+    fs::write(&socket, "precious").unwrap();
+    kill(process_with(FOSSIL, &socket).unwrap(), Signal::TERM);
+    wait_until("it ends", || process_with(FOSSIL, &socket).is_none());
+    assert_eq!(fs::read(&socket).unwrap(), b"precious");
+    let ran = machine.fossil(&["serve", "--listen", path]);
+    assert_eq!(ran.code, 11, "{}", ran.err);
     let ran = machine.fossil(&["serve", "--background", "--listen", "nowhere"]);
     assert_eq!(ran.code, 2, "whoever waited gets to know: {}", ran.err);
 }
