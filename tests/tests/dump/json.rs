@@ -4,15 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::support::dated_store::DatedStore;
-use crate::support::programs::program;
-use crate::support::server::Server;
+use super::site::{Hosts, Site};
 use crate::support::workspace;
 
 /// Noon of 1 June 2004 in Greenwich.
@@ -122,76 +118,38 @@ fn is_of_kind(value: &Value, kind: &str) -> bool {
     }
 }
 
-/// A server, and a host that it has dumps of.
-struct Site {
-    directory: TempDir,
-    _server: Server,
-}
-
-impl Site {
-    fn new() -> Site {
-        let directory = TempDir::new().unwrap();
-        let store = directory.path().join("store");
-        make_dumps(&directory.path().join("files"), &DatedStore::new(&store, "UTC"));
-        let mut server = Server::start(&store, &[]);
-        drop(server.client());
-        Site { directory, _server: server }
-    }
-
-    fn run(&self, name: &str, arguments: &[&OsStr]) -> Output {
-        let mut command = Command::new(program(name));
-        command.args(arguments).current_dir(self.directory.path()).stdin(Stdio::null());
-        command.env("XDG_CACHE_HOME", self.directory.path().join("cache")).env_remove("DUMP");
-        let socket = self.directory.path().join("store.socket");
-        command.env("venti", format!("unix!{}", socket.display()));
-        command.output().unwrap()
-    }
-
-    /// What a program prints and says, which must end with `code`.
-    fn says(&self, code: i32, words: &str) -> (String, String) {
-        let mut words = words.split(' ').map(OsStr::new);
-        let name = words.next().unwrap().to_str().unwrap();
-        let output = self.run(name, &words.collect::<Vec<_>>());
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        let (out, err) = (text(output.stdout), text(output.stderr));
-        assert_eq!(output.status.code(), Some(code), "{out}{err}");
-        (out, err)
-    }
-}
-
 /// A name that is not UTF-8.
 fn odd_name() -> &'static OsStr {
     OsStr::from_bytes(b"caf\xe9")
 }
 
 /// Files that change, have odd names and content, get other names, and go. One dump is lost.
-fn make_dumps(files: &Path, store: &DatedStore) {
-    let home = files.join("home");
-    fs::create_dir_all(&home).unwrap();
-    let dump = |host: &str, days: u64| {
-        let paths: Vec<PathBuf> =
-            fs::read_dir(files).unwrap().map(|entry| entry.unwrap().path()).collect();
-        store.dump(host, FIRST + days * DAY, paths.into_iter());
-    };
+fn make_dumps(hosts: &Hosts) {
+    let odd = Path::new("home").join(odd_name());
     let lines = |word: &str| format!("{word} of a long text, one line of many\n").repeat(20_000);
-    fs::write(home.join("draft"), "one\n").unwrap();
-    fs::write(home.join(odd_name()), b"caf\xe9\n").unwrap();
-    fs::write(home.join("long"), lines("one")).unwrap();
-    dump("moby", 0);
-    fs::rename(home.join("draft"), home.join("notes")).unwrap();
-    fs::write(home.join(odd_name()), b"th\xe9\n").unwrap();
-    fs::write(home.join("long"), lines("two")).unwrap();
-    dump("moby", 1);
-    fs::write(home.join("notes"), "three\n").unwrap();
-    dump("moby", 2);
-    dump("moby", 3);
-    store.dump_lost("ahab", FIRST + 3 * DAY);
+    hosts.write("home/draft", "one\n");
+    hosts.write(&odd, b"caf\xe9\n");
+    hosts.write("home/long", lines("one"));
+    hosts.dump("moby", FIRST);
+    hosts.rename("home/draft", "home/notes");
+    hosts.write(&odd, b"th\xe9\n");
+    hosts.write("home/long", lines("two"));
+    hosts.dump("moby", FIRST + DAY);
+    hosts.write("home/notes", "three\n");
+    hosts.dump("moby", FIRST + 2 * DAY);
+    hosts.dump("moby", FIRST + 3 * DAY);
+    hosts.dump_lost("ahab", FIRST + 3 * DAY);
+}
+
+/// What a program prints and says, which must end with `code`.
+fn says(site: &Site, code: i32, words: &str) -> (String, String) {
+    site.says(code, &words.split(' ').collect::<Vec<_>>())
 }
 
 #[test]
 fn every_line_is_as_the_document_says() {
-    let (site, mut schema) = (Site::new(), Schema::read());
-    let mut lines = |words: &str| schema.check(&site.says(0, words).0);
+    let (site, mut schema) = (Site::new("UTC", make_dumps), Schema::read());
+    let mut lines = |words: &str| schema.check(&says(&site, 0, words).0);
 
     let versions = lines("hist --json --host moby /home/notes /home/draft");
     let newest: Vec<_> = versions.iter().map(|line| line["newest_dump"].as_str()).collect();
@@ -207,17 +165,17 @@ fn every_line_is_as_the_document_says() {
     let status = lines("fossil-lite status --json --max-age 3000w --host moby");
     assert_eq!(status[0]["before"]["dump"], "2004/0603");
     assert_eq!(lines("venti roots --json").len(), 5);
-    let nothing = site.says(1, "fossil-lite status --json --host ahab --expect ahab/etc=1d").0;
+    let nothing = says(&site, 1, "fossil-lite status --json --host ahab --expect ahab/etc=1d").0;
     assert_eq!(schema.check(&nothing)[1]["dump"], Value::Null);
 
-    let lost = site.says(3, "fossil-lite find --json --host ahab *").1;
+    let lost = says(&site, 3, "fossil-lite find --json --host ahab *").1;
     assert_eq!(schema.check(&lost)[0]["dump"], "2004/0604");
-    let lost = site.says(3, "hist --json --host ahab /home/notes");
+    let lost = says(&site, 3, "hist --json --host ahab /home/notes");
     assert_eq!(
         (schema.check(&lost.1)[0]["dump"].as_str(), lost.0.as_str()),
         (Some("2004/0604"), "")
     );
-    let missing = site.says(1, "hist --json --host moby /home/none").1;
+    let missing = says(&site, 1, "hist --json --host moby /home/none").1;
     assert_eq!(schema.check(&missing)[0]["path"], "/home/none");
     let failures = [
         (1, "hist --json --host pequod /home/notes"),
@@ -227,7 +185,7 @@ fn every_line_is_as_the_document_says() {
         (10, "venti roots --json -h /nowhere/at/all"),
     ];
     for (code, words) in failures {
-        let (out, err) = site.says(code, words);
+        let (out, err) = says(&site, code, words);
         let said = schema.check(&err);
         assert_eq!((said.len(), out.as_str()), (1, ""), "{err}");
         assert_eq!(
@@ -252,8 +210,8 @@ fn check_differences(site: &Site, schema: &mut Schema) {
     assert!(lines[1]["text"].as_str().unwrap().ends_with("-caf\u{fffd}\n+th\u{fffd}\n"));
     assert!(lines[1]["text_base64"].is_string() && lines[1]["more"] == false);
 
-    let plain = site.says(0, "hist -d --host moby /home/long").0;
-    let lines = schema.check(&site.says(0, "hist --json -d --host moby /home/long").0);
+    let plain = says(site, 0, "hist -d --host moby /home/long").0;
+    let lines = schema.check(&says(site, 0, "hist --json -d --host moby /home/long").0);
     let parts: Vec<_> = lines.iter().filter(|line| line["message_type"] == "diff").collect();
     let more: Vec<_> = parts.iter().map(|part| part["more"].as_bool().unwrap()).collect();
     assert_eq!(more, [true, false]);
@@ -265,13 +223,13 @@ fn check_differences(site: &Site, schema: &mut Schema) {
 /// needs a mount: what it writes differs in the verdict.)
 fn check_bisection(site: &Site, schema: &mut Schema) {
     let words = "fossil-lite bisect --host moby --good 2004/0601 --bad 2004/0604 --log log /none";
-    let (_, err) = site.says(1, &format!("{words} -- false"));
+    let (_, err) = says(site, 1, &format!("{words} -- false"));
     assert!(err.contains("2004/0601 is Unknown, expected Good"), "{err}");
-    let log = fs::read_to_string(site.directory.path().join("log")).unwrap();
+    let log = fs::read_to_string(site.path("log")).unwrap();
     let lines = schema.check(&log);
     assert_eq!((lines.len(), &lines[1]["verdict"]), (2, &"unknown".into()));
-    site.says(1, &format!("{words} -- false"));
-    assert_eq!(fs::read_to_string(site.directory.path().join("log")).unwrap(), log);
-    let (_, err) = site.says(2, &format!("{words} -- true"));
+    says(site, 1, &format!("{words} -- false"));
+    assert_eq!(fs::read_to_string(site.path("log")).unwrap(), log);
+    let (_, err) = says(site, 2, &format!("{words} -- true"));
     assert!(err.contains("is about something else"), "{err}");
 }
