@@ -13,5 +13,6 @@ pub mod reader;
 pub mod score_file;
 pub mod selftest;
 pub mod shown;
+pub mod signals;
 pub mod store;
 pub mod walk;

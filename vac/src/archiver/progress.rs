@@ -1,5 +1,6 @@
 //! What has been done so far, for whoever shows it while the archiver runs.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
@@ -128,7 +129,7 @@ pub struct Progress {
     pub counters: Counters,
     /// The directory that the walk is in.
     current: Mutex<Vec<u8>>,
-    stop: AtomicBool,
+    stop: Arc<AtomicBool>,
 }
 
 impl Progress {
@@ -148,6 +149,12 @@ impl Progress {
     /// `Interrupted` if there is nothing to go on from.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// What [`Progress::stop`] sets, for a signal to set it.
+    #[must_use]
+    pub fn stop_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
     }
 
     /// Whether it was asked to stop.

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM end unvac, whatever it does.
+//! SIGINT, SIGTERM and SIGHUP end unvac, whatever it does.
 
 use std::fs;
 use std::io::Read;
@@ -56,7 +56,7 @@ fn a_signal_ends_whatever_is_written_to_a_pipe() {
         (&["-n", "-C", "empty"], FILES * NAME),
         (&["-n", "-C", "new"], FILES * NAME),
     ] {
-        for signal in [Signal::INT, Signal::TERM] {
+        for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
             let mut child = unvac(place.path(), &[&store[..], options].concat()).spawn().unwrap();
             let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
             // It writes, and can not go on until it is read.
@@ -79,7 +79,7 @@ fn a_signal_ends_whatever_is_written_to_a_pipe() {
 #[test]
 fn a_second_signal_ends_what_waits_for_a_server() {
     let place = tempfile::tempdir().unwrap();
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = server.local_addr().unwrap().to_string();
         let score = format!("vac:{}", "1".repeat(40));

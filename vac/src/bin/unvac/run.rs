@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use anyhow::Context;
 use jiff::tz::TimeZone;
-use signal_hook::consts::{SIGINT, SIGTERM};
 use vac::causes::in_words;
 use vac::estimate::Amount;
 use vac::extractor::{
@@ -18,6 +17,7 @@ use vac::extractor::{
 };
 use vac::reader::{Archive, Node};
 use vac::score_file;
+use vac::signals::heed;
 use vac::store::{self, Access, OpenOptions};
 use vac::walk::Patterns;
 use venti_proto::Score;
@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
     let interrupted = Arc::new(AtomicBool::new(false));
     let Arguments { json, verbose, no_progress, .. } = *arguments;
     let reporter = Reporter::new(json, verbose, no_progress, Arc::clone(&interrupted));
-    if let Err(error) = catch_signals(&stop, &interrupted) {
+    if let Err(error) = heed(&[Arc::clone(&stop), Arc::clone(&interrupted)]) {
         reporter.error(&format!("can not catch signals: {error}"), FAILED);
         return FAILED;
     }
@@ -58,19 +58,6 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
             code
         }
     }
-}
-
-/// The first signal is heeded where the work can end; the second ends the program, whatever it
-/// waits for.
-fn catch_signals(stop: &Arc<AtomicBool>, interrupted: &Arc<AtomicBool>) -> std::io::Result<()> {
-    for signal in [SIGINT, SIGTERM] {
-        let again = Arc::clone(interrupted);
-        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, again)?;
-        for flag in [stop, interrupted] {
-            signal_hook::flag::register(signal, Arc::clone(flag))?;
-        }
-    }
-    Ok(())
 }
 
 /// An error, and the exit code that it makes.

@@ -7,7 +7,6 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::Context;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use vac::archiver::{
     ArchiveError, Change, Checkpoints, DumpDay, Observer, OldArchive, Options, Outcome, Problem,
     Progress, Source, StreamSource, Trust, archive,
@@ -16,6 +15,7 @@ use vac::causes::in_words;
 use vac::estimate::Amount;
 use vac::reader::Archive;
 use vac::score_file;
+use vac::signals::heed;
 use vac::store::{Access, OpenOptions, OpenStoreError, OpenedStore};
 use vac::walk::{FileSystems, Moment};
 use venti_proto::{Score, StoreError};
@@ -95,7 +95,7 @@ fn prepare_and_archive(
     reporter: &Arc<Reporter>,
 ) -> Result<Outcome, Failure> {
     let progress = Arc::new(Progress::default());
-    stop_on_signals(&progress)?;
+    heed(&[progress.stop_flag()]).context("signals")?;
     hooks::before(arguments.pre.as_deref())?;
     // Only now: the command may have mounted something.
     options.exclusions.file_systems = file_systems_of(arguments);
@@ -282,23 +282,6 @@ fn open_store(arguments: &Arguments, reporter: &Reporter) -> Result<OpenedStore,
         reporter.note("made a new store");
     }
     Ok(store)
-}
-
-/// The first signal ends the archive tidily; the second one ends the program.
-fn stop_on_signals(progress: &Arc<Progress>) -> Result<(), Failure> {
-    let mut signals =
-        signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("signals")?;
-    let progress = Arc::clone(progress);
-    let wait = move || {
-        for signal in signals.forever() {
-            if progress.is_stopping() {
-                std::process::exit(128 + signal);
-            }
-            progress.stop();
-        }
-    };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(wait).context("signals")?;
-    Ok(())
 }
 
 /// Every directory that waits for a reader is open: as many as the system lets us have.
