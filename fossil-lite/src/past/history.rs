@@ -229,11 +229,11 @@ impl Search<'_> {
 
     fn look(&mut self, dump: &Arc<Dump>) -> Result<Option<Sighting>, FileError> {
         let root = self.tree.open_dump(self.host, dump)?;
-        let Some(place) = inside(&root, self.path) else { return Ok(None) };
-        let names: Vec<&[u8]> = split(&place).collect();
-        if names.contains(&b"..".as_slice()) {
+        if split(self.path).any(|name| name == b"..") {
             return self.look_through_links(&root);
         }
+        let Some(place) = inside(&root, self.path) else { return Ok(None) };
+        let names: Vec<&[u8]> = split(&place).collect();
         let mut at = root.clone();
         let mut way = Vec::new();
         let mut snapshot = None;

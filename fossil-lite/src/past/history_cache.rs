@@ -15,7 +15,7 @@ use venti_proto::roots::HostName;
 use super::Sighting;
 
 /// Changed whenever [`Sighting`] or how it is found changes.
-const VERSION: &str = "4";
+const VERSION: &str = "5";
 
 /// Two neighbouring dumps, and a file of which one name is known in the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

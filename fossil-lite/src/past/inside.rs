@@ -9,6 +9,7 @@ use venti_proto::roots::ArchiveSource;
 use crate::dump::DumpFile;
 
 /// A directory of the host that an archive has.
+#[derive(Debug)]
 struct Part {
     /// Its path on the host; empty for `/`.
     host: Vec<u8>,
@@ -16,26 +17,49 @@ struct Part {
     archive: Vec<u8>,
 }
 
-/// The path, in the dump whose root this is, of what has `path` on the host; `None` if the
-/// archive is of other files. Both begin with a slash.
-#[must_use]
-pub fn inside(root: &DumpFile, path: &[u8]) -> Option<Vec<u8>> {
-    let parts = parts(root);
-    let found = parts.iter().filter_map(|part| Some((part, below(&part.host, path)?)));
-    let (part, rest) = found.max_by_key(|(part, _)| part.host.len())?;
-    Some(rooted([&part.archive, rest].concat()))
+/// Which directories of its host an archive has, and where.
+#[derive(Debug)]
+pub struct HostPaths {
+    parts: Vec<Part>,
 }
 
-/// The path on the host of what has `path` in the dump whose root this is. The former has a slash
-/// at its front.
-pub(super) fn outside(root: &DumpFile, path: &[u8]) -> Vec<u8> {
-    let path = rooted(path.to_vec());
-    let parts = parts(root);
-    let found = parts.iter().filter_map(|part| Some((part, below(&part.archive, &path)?)));
-    match found.max_by_key(|(part, _)| part.archive.len()) {
-        Some((part, rest)) => rooted([&part.host, rest].concat()),
-        None => path,
+impl HostPaths {
+    /// Those of the dump whose root this is.
+    #[must_use]
+    pub fn of(root: &DumpFile) -> HostPaths {
+        HostPaths { parts: parts(root) }
     }
+
+    /// The path, in the dump, of what has `path` on the host; `None` if the archive is of other
+    /// files. Both begin with a slash.
+    #[must_use]
+    pub fn inside(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let found = self.parts.iter().filter_map(|part| Some((part, below(&part.host, path)?)));
+        let (part, rest) = found.max_by_key(|(part, _)| part.host.len())?;
+        Some(rooted([&part.archive, rest].concat()))
+    }
+
+    /// The path on the host of what has `path` in the dump. The former has a slash at its front.
+    #[must_use]
+    pub fn outside(&self, path: &[u8]) -> Vec<u8> {
+        let path = rooted(path.to_vec());
+        let found = self.parts.iter().filter_map(|part| Some((part, below(&part.archive, &path)?)));
+        match found.max_by_key(|(part, _)| part.archive.len()) {
+            Some((part, rest)) => rooted([&part.host, rest].concat()),
+            None => path,
+        }
+    }
+}
+
+/// [`HostPaths::inside`] of the dump whose root this is.
+#[must_use]
+pub fn inside(root: &DumpFile, path: &[u8]) -> Option<Vec<u8>> {
+    HostPaths::of(root).inside(path)
+}
+
+/// [`HostPaths::outside`] of the dump whose root this is.
+pub(super) fn outside(root: &DumpFile, path: &[u8]) -> Vec<u8> {
+    HostPaths::of(root).outside(path)
 }
 
 fn parts(root: &DumpFile) -> Vec<Part> {

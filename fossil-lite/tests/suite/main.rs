@@ -43,6 +43,8 @@ mod services;
 #[cfg(test)]
 mod unreadable;
 #[cfg(test)]
+mod upward_names;
+#[cfg(test)]
 mod world;
 #[cfg(test)]
 mod yesterday;

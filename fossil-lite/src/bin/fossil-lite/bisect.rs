@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use fossil_lite::date::When;
 use fossil_lite::dump::{Dump, Tree};
-use fossil_lite::past::{Ended, Found, Missing, find, run_in_past};
+use fossil_lite::past::{Ended, Found, Missing, find, meant, run_in_past};
 use fossil_lite::program::{Failure, Source, system};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -202,7 +202,7 @@ impl Bisection<'_> {
     fn pairs(&self, dump: &Arc<Dump>) -> Result<Option<Vec<(PathBuf, Found)>>, Failure> {
         let mut pairs = Vec::new();
         for file in &self.arguments.files {
-            let path = std::path::absolute(file).map_err(system(file.display().to_string()))?;
+            let path = meant(file).map_err(system(file.display().to_string()))?;
             let bytes = path.as_os_str().as_bytes();
             match find(self.tree, self.host, &When::Dump(dump.name), bytes, true)? {
                 Ok(found) => pairs.push((path, found)),

@@ -13,7 +13,7 @@ use fossil_lite::date::When;
 use fossil_lite::dump::{Dump, Tree};
 use fossil_lite::frame::{Program, start};
 use fossil_lite::json::Complaints;
-use fossil_lite::past::{Asked, DumpNames, Missing, followed_history};
+use fossil_lite::past::{Asked, DumpNames, Missing, followed_history, meant};
 use fossil_lite::program::{Failure, Source, system};
 use jiff::Timestamp;
 use manual::Generated;
@@ -149,7 +149,7 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let complaints = Complaints { program: "hist", json: arguments.json };
     let mut code = 0;
     for file in &arguments.files {
-        let path = std::path::absolute(file).map_err(system(file.display().to_string()))?;
+        let path = meant(file).map_err(system(file.display().to_string()))?;
         let path = path.into_os_string().into_vec();
         let asked = Asked { tree: &tree, host: &host, cache: cache.as_deref() };
         let found = followed_history(&asked, &dumps, &path)?;

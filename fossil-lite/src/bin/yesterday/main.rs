@@ -17,7 +17,7 @@ use fossil_lite::date::When;
 use fossil_lite::dump::Tree;
 use fossil_lite::frame::{Program, start};
 use fossil_lite::past::{
-    DumpNames, Found, Side, SideVersion, enter_if_asked, find, is_unchanged, run_in_past,
+    DumpNames, Found, Side, SideVersion, enter_if_asked, find, is_unchanged, meant, run_in_past,
     show_difference,
 };
 use fossil_lite::program::{Failure, Source, system};
@@ -249,9 +249,7 @@ fn tell(path: &[u8], error: &ExtractError) {
 impl Yesterday<'_> {
     /// The version that is meant, and the path of the file.
     fn find(&self, file: &Path) -> Result<(PathBuf, Found), Failure> {
-        let path = std::path::absolute(file).map_err(system(file.display().to_string()))?;
-        // Without the slashes at its end, which no name has.
-        let path: PathBuf = path.components().collect();
+        let path = meant(file).map_err(system(file.display().to_string()))?;
         let bytes = path.as_os_str().as_bytes();
         // What is copied back takes the place of a link, not of what the link leads to.
         let copies = self.arguments.copy || self.arguments.copy_if_different;
