@@ -75,3 +75,23 @@ fn no_name_leads_to_the_top_of_an_archive_of_a_part() {
         assert_eq!(ran.code, 0, "{name}: {}", ran.err);
     }
 }
+
+#[test]
+fn patterns_are_of_paths_on_the_host() {
+    let machine = Machine::new();
+    let part = machine.home("part");
+    fs::create_dir_all(part.join("a")).unwrap();
+    fs::write(part.join("a/gone"), "x\n").unwrap();
+    let source = ArchiveSource::Path(part.as_os_str().as_bytes()[1..].to_vec());
+    let name = ArchiveName::of(&[source]);
+    machine.archive("2004-06-11T03:00:00Z", "moby", &name, vec![part.clone()]);
+    fs::remove_file(part.join("a/gone")).unwrap();
+    machine.dump("2004-06-12T03:00:00Z");
+    let find = |pattern: &str| machine.fossil(&["find", "--host", "moby", pattern]);
+    let ran = find(&format!("{}/*/gone", part.display()));
+    assert_eq!((ran.code, ran.out.as_str()), (0, "2004/0611/part/a/gone\n"), "{}", ran.err);
+    assert_eq!(find("/part/*/gone").code, 1, "the top of an archive is no top of the host");
+    let ran = find(&format!("{}/a", part.display()));
+    let expected = format!("2004/0612{}/a\n", part.display());
+    assert_eq!((ran.code, ran.out), (0, expected), "one directory: {}", ran.err);
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use fossil_lite::dump::{Dump, DumpFile, Place, Tree};
 use fossil_lite::json::{self, Complaints};
-use fossil_lite::past::{Missing, kind_name};
+use fossil_lite::past::{HostPaths, Missing, kind_name};
 use fossil_lite::program::{Failure, Source, system};
 use globset::{GlobBuilder, GlobMatcher};
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     source: Source,
 
-    /// Name, with *, ? and [] as in the shell; with a slash in it, the path from the root
+    /// Name, with *, ? and [] as in the shell; with a slash in it, the path on the host
     #[arg(value_name = "PATTERN")]
     pattern: String,
 
@@ -85,18 +85,19 @@ struct Search<'a> {
     complaints: Complaints,
     matcher: GlobMatcher,
     whole_path: bool,
-    /// Directories by content, under the path where they were.
+    /// Directories by content, under the path on the host where they were.
     seen: HashSet<(Vec<u8>, (Score, Score, u64))>,
-    /// Versions by path.
+    /// Versions by path on the host.
     shown: HashSet<(Vec<u8>, u64, u64)>,
     unreadable: u64,
 }
 
 impl Search<'_> {
     fn look_into(&mut self, dump: &Arc<Dump>, root: DumpFile) -> Result<(), Failure> {
+        let paths = HostPaths::of(&root);
         let mut waiting = vec![root];
         while let Some(directory) = waiting.pop() {
-            if !self.seen.insert((directory.path(), directory.content_key())) {
+            if !self.seen.insert((paths.outside(&directory.path()), directory.content_key())) {
                 continue;
             }
             let mut children = Vec::new();
@@ -112,7 +113,7 @@ impl Search<'_> {
                 self.complain(dump, &directory.path(), &error);
             }
             for child in children {
-                self.show(dump, &child)?;
+                self.show(dump, &child, &paths)?;
                 if child.node().is_directory() {
                     waiting.push(child);
                 }
@@ -121,16 +122,25 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn show(&mut self, dump: &Arc<Dump>, file: &DumpFile) -> Result<(), Failure> {
+    fn show(
+        &mut self,
+        dump: &Arc<Dump>,
+        file: &DumpFile,
+        paths: &HostPaths,
+    ) -> Result<(), Failure> {
         let path = file.path();
-        let looked_at = if self.whole_path { &path[..] } else { file.node().name() };
+        let on_host = paths.outside(&path);
+        let looked_at = match self.whole_path {
+            true => on_host.strip_prefix(b"/").unwrap_or(&on_host),
+            false => file.node().name(),
+        };
         if !self.matcher.is_match(std::ffi::OsStr::from_bytes(looked_at)) {
             return Ok(());
         }
         let id = file.id();
         // A directory changes with everything in it: its versions are of no interest here.
         let version = if file.node().is_directory() { 0 } else { id.version };
-        if self.shown.insert((path.clone(), id.path, version)) {
+        if self.shown.insert((on_host, id.path, version)) {
             if self.complaints.json {
                 return json::print(&in_json(dump, file, &path));
             }
