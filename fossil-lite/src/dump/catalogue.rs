@@ -1,7 +1,8 @@
 //! Which dumps there are: the log of roots, cut into days.
 //!
 //! The log only grows, so what is known of it stays true; only what is behind the last known
-//! record is asked for, and not more often than once a second. The dumps of a host are asked for
+//! record is asked for, and not more often than once a second. The time zone may be another after
+//! the server was started again; then the dumps get the names of their days there. The dumps of a host are asked for
 //! when somebody wants to see them: until then only its newest record is known, so that a log of
 //! a hundred thousand roots is no slower to begin with than a short one.
 //!
@@ -53,8 +54,25 @@ pub struct Catalogue {
 struct Known {
     /// Records in the log, if it was asked yet.
     next: Option<u64>,
-    time_zone: Option<TimeZone>,
+    zone: Option<Zone>,
     hosts: BTreeMap<HostName, Host>,
+}
+
+/// What days are cut in.
+struct Zone {
+    /// As the log has it.
+    name: String,
+    zone: TimeZone,
+}
+
+impl Zone {
+    fn new(name: &str) -> Result<Zone, FileError> {
+        let name = name.to_owned();
+        match TimeZone::get(&name) {
+            Ok(zone) => Ok(Zone { name, zone }),
+            Err(_) => Err(FileError::TimeZone { name }),
+        }
+    }
 }
 
 struct Host {
@@ -88,16 +106,19 @@ impl Catalogue {
     fn ask(&self) -> Result<(), FileError> {
         let Some(first) = self.known.read().next else {
             let page = self.log.newest_of_each().map_err(|error| unreadable(&error))?;
-            let zone = TimeZone::get(&page.time_zone);
-            let zone = zone.map_err(|_| FileError::TimeZone { name: page.time_zone.clone() })?;
+            let zone = Zone::new(&page.time_zone)?;
             let mut known = self.known.write();
             known.next = Some(page.next);
-            known.time_zone = Some(zone);
+            known.zone = Some(zone);
             page.records.into_iter().for_each(|record| known.add(record));
             return Ok(());
         };
         let query = RootQuery { first, limit: 1, ..RootQuery::default() };
         let page = self.log.list(&query).map_err(|error| unreadable(&error))?;
+        if self.known.read().zone.as_ref().is_none_or(|zone| zone.name != page.time_zone) {
+            let zone = Zone::new(&page.time_zone)?;
+            self.known.write().cut_anew(zone);
+        }
         if page.records.is_empty() {
             return Ok(());
         }
@@ -138,7 +159,7 @@ impl Catalogue {
         let query = RootQuery { host: Some(host.clone()), end, ..RootQuery::default() };
         let records = self.records(&query)?;
         let mut known = self.known.write();
-        let zone = known.time_zone.clone().unwrap_or(TimeZone::UTC);
+        let zone = known.time_zone();
         let mut dumps = Vec::with_capacity(records.len());
         records.into_iter().for_each(|record| add(&mut dumps, record, &zone));
         if let Some(known) = known.hosts.get_mut(host) {
@@ -202,7 +223,7 @@ impl Catalogue {
     /// The zone that days are cut in.
     #[must_use]
     pub fn time_zone(&self) -> TimeZone {
-        self.known.read().time_zone.clone().unwrap_or(TimeZone::UTC)
+        self.known.read().time_zone()
     }
 }
 
@@ -211,9 +232,23 @@ impl Known {
         self.hosts.get(host).and_then(|host| host.dumps.as_deref()).unwrap_or_default()
     }
 
+    fn time_zone(&self) -> TimeZone {
+        self.zone.as_ref().map_or(TimeZone::UTC, |zone| zone.zone.clone())
+    }
+
+    /// The server's days begin at other times now: all dumps get the names that they have there.
+    fn cut_anew(&mut self, zone: Zone) {
+        for host in self.hosts.values_mut() {
+            let Some(dumps) = &mut host.dumps else { continue };
+            let known = std::mem::take(dumps);
+            known.iter().for_each(|dump| add(dumps, dump.record.clone(), &zone.zone));
+        }
+        self.zone = Some(zone);
+    }
+
     /// Takes up a record that may be known already.
     fn add(&mut self, record: RootRecord) {
-        let zone = self.time_zone.clone().unwrap_or(TimeZone::UTC);
+        let zone = self.time_zone();
         match self.hosts.entry(record.root.host.clone()) {
             Entry::Vacant(entry) => {
                 entry.insert(Host { newest: record, dumps: None });
@@ -251,13 +286,32 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicI64, Ordering};
     use venti_proto::Score;
-    use venti_proto::roots::{Completeness, MemoryRootLog, NewRoot};
+    use venti_proto::roots::{Completeness, MemoryRootLog, NewRoot, RootPage};
+
+    /// An empty log, and its time.
+    fn log(zone: &str) -> (MemoryRootLog, Arc<AtomicI64>) {
+        let now = Arc::new(AtomicI64::new(0));
+        let clock = Arc::clone(&now);
+        (MemoryRootLog::new(zone, move || clock.load(Ordering::Relaxed)), now)
+    }
+
+    fn record(log: &MemoryRootLog, now: &AtomicI64, host: &str, time: &str) {
+        let time: Timestamp = time.parse().unwrap();
+        now.store(i64::try_from(time.as_nanosecond()).unwrap(), Ordering::Relaxed);
+        let root = NewRoot {
+            host: host.parse().unwrap(),
+            archive: "-".parse().unwrap(),
+            score: Score::ZERO,
+            bytes: 0,
+            files: 0,
+            completeness: Completeness::Complete,
+        };
+        log.record(&root).unwrap();
+    }
 
     #[test]
     fn days_are_cut_in_the_servers_zone_and_dumps_of_a_day_are_numbered() {
-        let now = Arc::new(AtomicI64::new(0));
-        let clock = Arc::clone(&now);
-        let log = MemoryRootLog::new("Europe/Berlin", move || clock.load(Ordering::Relaxed));
+        let (log, now) = log("Europe/Berlin");
         let times = [
             ("moby", "2004-06-11T03:00:00Z"),
             ("moby", "2004-06-11T21:59:59Z"),
@@ -267,17 +321,7 @@ mod tests {
             ("moby", "2004-12-31T23:30:00Z"),
         ];
         for (host, time) in times {
-            let time: Timestamp = time.parse().unwrap();
-            now.store(i64::try_from(time.as_nanosecond()).unwrap(), Ordering::Relaxed);
-            let root = NewRoot {
-                host: host.parse().unwrap(),
-                archive: "-".parse().unwrap(),
-                score: Score::ZERO,
-                bytes: 0,
-                files: 0,
-                completeness: Completeness::Complete,
-            };
-            log.record(&root).unwrap();
+            record(&log, &now, host, time);
         }
         let catalogue = Catalogue::new(Arc::new(log));
         catalogue.refresh().unwrap();
@@ -299,6 +343,55 @@ mod tests {
         let log = MemoryRootLog::new("Mars/Olympus", || 0);
         let refused = Catalogue::new(Arc::new(log)).refresh();
         assert_eq!(refused, Err(FileError::TimeZone { name: "Mars/Olympus".to_owned() }));
+    }
+
+    /// A log in another time zone from some time on.
+    struct Moving {
+        log: MemoryRootLog,
+        zone: Mutex<&'static str>,
+    }
+
+    impl RootLog for Moving {
+        fn record(&self, root: &NewRoot) -> Result<RootRecord, RootLogError> {
+            self.log.record(root)
+        }
+
+        fn list(&self, query: &RootQuery) -> Result<RootPage, RootLogError> {
+            let page = self.log.list(query)?;
+            Ok(RootPage { time_zone: (*self.zone.lock()).to_owned(), ..page })
+        }
+
+        fn watch(&self, known: u64, time: Duration) -> Result<u64, RootLogError> {
+            self.log.watch(known, time)
+        }
+    }
+
+    #[test]
+    fn another_zone_of_the_server_is_another_name_of_every_dump() {
+        let (log, now) = log("Asia/Tokyo");
+        record(&log, &now, "moby", "2026-11-19T16:00:00Z");
+        record(&log, &now, "moby", "2026-11-20T03:00:00Z");
+        record(&log, &now, "pequod", "2026-11-19T16:00:00Z");
+        let log = Arc::new(Moving { log, zone: Mutex::new("Asia/Tokyo") });
+        let catalogue = Catalogue::new(Arc::clone(&log) as _);
+        let names = |host: &str| -> Vec<String> {
+            catalogue.ask().unwrap();
+            let dumps = catalogue.dumps(&host.parse().unwrap()).unwrap();
+            dumps.iter().map(|dump| dump.name.to_string()).collect()
+        };
+        assert_eq!(names("moby"), ["2026/1120", "2026/1120.1"]);
+        *log.zone.lock() = "UTC";
+        assert_eq!(names("moby"), ["2026/1119", "2026/1120"]);
+        assert_eq!(names("pequod"), ["2026/1119"]);
+        // Together with a new dump, too.
+        *log.zone.lock() = "Asia/Tokyo";
+        record(&log.log, &now, "moby", "2026-11-20T04:00:00Z");
+        assert_eq!(names("moby"), ["2026/1120", "2026/1120.1", "2026/1120.2"]);
+        // Days go on as they are where the zone is not known here.
+        *log.zone.lock() = "Mars/Olympus";
+        let refused = FileError::TimeZone { name: "Mars/Olympus".to_owned() };
+        assert_eq!(catalogue.ask(), Err(refused));
+        assert_eq!(catalogue.hosts().len(), 2);
     }
 
     #[test]
