@@ -47,7 +47,11 @@ fn every_way_to_say_a_day() {
         let number = days.to_string();
         assert_eq!(cat(&["-n", &number]).out, expected);
         assert_eq!(cat(&[&format!("-{}", day.strftime("%m%d"))]).out, expected);
-        assert_eq!(cat(&[&format!("-{}", day.strftime("%Y%m%d"))]).out, expected);
+        for form in ["-%Y%m%d", "-%Y/%m%d", "-%Y-%m-%d", "-%Y-%m-%d 23:59"] {
+            let date = day.strftime(form).to_string();
+            let ran = cat(&[&date]);
+            assert_eq!((ran.code, &ran.out), (0, &expected), "{date}: {}", ran.err);
+        }
         let before = day.strftime("%Y-%m-%d 11:59").to_string();
         assert_ne!(cat(&["-d", &before]).out, expected, "before the dump was made");
     }

@@ -104,7 +104,7 @@ struct Arguments {
     source: Source,
 
     /// The last version on or before DATE: 2004/0611, 0611, 11, 2004-06-11 18:30, monday,
-    /// '2 weeks ago'; -0611 is the same as -d 0611
+    /// '2 weeks ago'; -2004/0611 is the same as -d 2004/0611, for all that begin with a digit
     #[arg(short = 'd', long = "date", value_name = "DATE", conflicts_with = "days")]
     date: Option<String>,
 
@@ -173,17 +173,15 @@ impl Program for Arguments {
     }
 }
 
-/// `-0611` and the like, as yesterday(1) always had them.
+/// `-0611` and the like, as yesterday(1) always had them: no other option begins with a digit.
 fn with_dates(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut all = Vec::new();
     let mut in_command = false;
     for argument in arguments {
         in_command |= argument == "--";
-        let digits = argument.to_str().and_then(|text| text.strip_prefix('-')).filter(|digits| {
-            !digits.is_empty() && digits.len() <= 8 && digits.bytes().all(|b| b.is_ascii_digit())
-        });
-        match digits {
-            Some(digits) if !in_command => all.extend(["-d".into(), digits.into()]),
+        let date = argument.to_str().and_then(|text| text.strip_prefix('-'));
+        match date.filter(|date| date.starts_with(|first: char| first.is_ascii_digit())) {
+            Some(date) if !in_command => all.extend(["-d".into(), date.into()]),
             _ => all.push(argument),
         }
     }
