@@ -348,3 +348,28 @@ fn the_log_of_a_bisection_is_of_no_use_for_another() {
         assert!(other.err.contains("is about something else"), "{}", other.err);
     }
 }
+
+/// As a power failure may leave it.
+#[test]
+fn a_line_of_the_log_that_is_not_whole_spoils_no_other() {
+    if !can_mount() {
+        return;
+    }
+    let (machine, library) = machine();
+    let libc = library.join("libc");
+    let log = machine.place.path().join("fossil-lite-bisect.log");
+    let run = || ran(bisect(&machine).arg(&libc).args(["--", "grep", "-q", "good"]).arg(&libc));
+    let first = run();
+    assert_eq!(first.code, 0, "{}", first.err);
+    let whole = fs::read_to_string(&log).unwrap();
+    for cut in [1, 2, 10, whole.lines().last().unwrap().len(), whole.len() - 10] {
+        fs::write(&log, &whole[..whole.len() - cut]).unwrap();
+        let again = run();
+        assert_eq!((again.code, &again.out), (0, &first.out), "{cut}: {}", again.err);
+        assert_eq!(fs::read_to_string(&log).unwrap(), whole, "{cut}");
+    }
+    // What is no such log is not changed.
+    fs::write(&log, "precious").unwrap();
+    assert_eq!(run().code, 2);
+    assert_eq!(fs::read(&log).unwrap(), b"precious");
+}

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{Read, Write};
 use std::path::Path;
 
 use fossil_lite::json::message;
@@ -27,7 +27,18 @@ pub(crate) struct Log {
     known: BTreeMap<DumpName, Verdict>,
 }
 
-/// A line that can not be read, as the last one may be after a power failure, says nothing.
+/// The end of a log, if that is a part of a line, as a power failure may leave it. The first line
+/// is one only if that is what the log is about.
+fn torn<'a>(text: &'a str, about: &str) -> &'a str {
+    let (whole, last) = text.rsplit_once('\n').map_or(("", text), |(whole, last)| (whole, last));
+    let is_torn = match whole {
+        "" => last.len() < about.len() && about.starts_with(last),
+        _ => serde_json::from_str::<Value>(last).is_err(),
+    };
+    if is_torn { last } else { "" }
+}
+
+/// A line that can not be read says nothing.
 fn read(line: &str) -> Option<(DumpName, Verdict)> {
     let line: Value = serde_json::from_str(line).ok()?;
     let dump = line["dump"].as_str()?.parse().ok()?;
@@ -44,19 +55,29 @@ impl Log {
         let about = message("bisection", about).to_string();
         let file = OpenOptions::new().read(true).append(true).create(true).open(path);
         let mut file = file.map_err(system(shown.clone()))?;
-        let mut lines = BufReader::new(&file).lines();
-        let first = lines.next().transpose().map_err(system(shown.clone()))?;
-        let mut known = BTreeMap::new();
-        for line in lines {
-            known.extend(read(&line.map_err(system(shown.clone()))?));
-        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(system(shown.clone()))?;
+        let text = String::from_utf8_lossy(&bytes);
+        let torn = torn(&text, &about);
+        let mut lines = text[..text.len() - torn.len()].lines();
+        let first = lines.next();
+        let known = lines.filter_map(read).collect();
         match first {
             Some(found) if found != about => {
                 let detail = format!("{shown} is about something else: {found}");
                 return Err(Failure::Usage { detail });
             }
-            Some(_) => {}
-            None => writeln!(file, "{about}").map_err(system(shown))?,
+            _ => {}
+        }
+        if !torn.is_empty() {
+            // Nothing but this line is behind the last whole one, whatever its bytes are.
+            let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            file.set_len(whole as u64).map_err(system(shown.clone()))?;
+        } else if !text.is_empty() && !text.ends_with('\n') {
+            writeln!(file).map_err(system(shown.clone()))?;
+        }
+        if first.is_none() {
+            writeln!(file, "{about}").map_err(system(shown))?;
         }
         Ok(Log { file, known })
     }
