@@ -66,6 +66,12 @@ pub enum Failure {
         /// Why.
         detail: String,
     },
+    /// What is there does not allow it.
+    #[error("{detail}")]
+    NotPossible {
+        /// What is there.
+        detail: String,
+    },
     /// Somebody wanted an end of it.
     #[error("interrupted by signal {signal}")]
     Interrupted {
@@ -113,7 +119,10 @@ impl Failure {
                 ErrorKind::PermissionDenied => 12,
                 _ => 1,
             },
-            Failure::File(_) | Failure::Missing(_) | Failure::Past { .. } => 1,
+            Failure::File(_)
+            | Failure::Missing(_)
+            | Failure::Past { .. }
+            | Failure::NotPossible { .. } => 1,
             Failure::Date(_) | Failure::Usage { .. } => 2,
             Failure::Busy { .. } => 11,
             Failure::Interrupted { signal } => u8::try_from(128 + signal).unwrap_or(1),

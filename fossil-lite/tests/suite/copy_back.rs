@@ -448,7 +448,7 @@ fn one_file_that_fails_keeps_no_other_from_being_got() {
     assert_eq!((ran.code, ran.out.as_str()), (1, "13"), "{}", ran.err);
     let [first, second, gone, third] = files;
     let expected = format!(
-        "{first}: as in 2004/0611\n{second}: as in 2004/0611\nyesterday: {second}: is a directory\n\
+        "{first}: as in 2004/0611\nyesterday: {second}: is a directory\n\
          yesterday: {gone} is not in the dump 2004/0611 nor in any other\n{third}: as in 2004/0611\n"
     );
     assert_eq!(ran.err, expected);

@@ -24,6 +24,7 @@ use fossil_lite::program::{Failure, Source, system};
 use jiff::Timestamp;
 use manual::Generated;
 use vac::extractor::ExtractError;
+use vac::format::FileKind;
 use vac::reader::Piece;
 use venti_proto::roots::HostName;
 
@@ -125,7 +126,7 @@ struct Arguments {
     #[arg(long, group = "what")]
     diff: bool,
 
-    /// Print it
+    /// Print it, if it is a file
     #[arg(long, group = "what")]
     cat: bool,
 
@@ -280,8 +281,7 @@ impl Yesterday<'_> {
             return Ok(self.diff(file, path, found));
         }
         if *cat {
-            as_in();
-            return print(found);
+            return print(found, as_in);
         }
         self.print_name(found)
     }
@@ -325,10 +325,20 @@ impl Yesterday<'_> {
     }
 }
 
-fn print(found: &Found) -> Result<u8, Failure> {
-    if found.file.node().is_directory() {
-        return Err(FileError::IsADirectory.into());
+/// Prints a file, after `say`.
+fn print(found: &Found, say: impl FnOnce()) -> Result<u8, Failure> {
+    let what = match found.file.attributes()?.kind {
+        FileKind::Regular => None,
+        FileKind::Directory => return Err(FileError::IsADirectory.into()),
+        FileKind::Symlink => Some("a link"),
+        FileKind::CharDevice | FileKind::BlockDevice => Some("a device"),
+        FileKind::Fifo => Some("a pipe"),
+        FileKind::Socket => Some("a socket"),
+    };
+    if let Some(what) = what {
+        return Err(Failure::NotPossible { detail: format!("is {what}") });
     }
+    say();
     let mut out = std::io::stdout().lock();
     found.file.node().read_in_order::<Failure>(&mut |piece| {
         let written = match piece {
