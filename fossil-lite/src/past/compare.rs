@@ -4,7 +4,7 @@
 //! diff(1): it would wait for ever for the other end of a pipe, and follow a link.
 
 use std::ffi::OsStr;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -140,6 +140,8 @@ pub fn show_difference(
     let directory = Scratch::new().map_err(system("can not make a directory"))?;
     let mut command = Command::new("diff");
     command.args(["-ru", "--no-dereference"]).current_dir(&directory.0);
+    // What it says of pipes is looked at, in English.
+    command.env("LANGUAGE", "en");
     for side in [older, newer] {
         if inside == Inside::Text {
             command.arg("--label").arg(OsStr::from_bytes(&side.label));
@@ -151,12 +153,41 @@ pub fn show_difference(
     }
     let mut diff = command.stdout(Stdio::piped()).spawn().map_err(system("can not run diff"))?;
     // Its end of the pipe is closed then, so that it ends if nobody wants to know more.
-    let copied = diff.stdout.take().map_or(Ok(0), |mut lines| std::io::copy(&mut lines, out));
+    let copied = diff.stdout.take().map_or(Ok(false), |lines| copy_differences(lines, out));
     let status = diff.wait().map_err(system("can not run diff"))?;
-    copied.map_err(system("standard output"))?;
+    let differs = copied.map_err(system("standard output"))?;
     match status.code() {
         Some(0) => Ok(false),
-        Some(1) => Ok(true),
+        Some(1) => Ok(differs),
         _ => Err(FileError::Io { detail: format!("diff: {status}") }.into()),
     }
+}
+
+/// Passes on what diff prints, and returns whether that is anything. That a pipe or a socket is
+/// the same as the other it does not know, and says so.
+fn copy_differences(lines: impl Read, out: &mut dyn Write) -> std::io::Result<bool> {
+    let mut lines = BufReader::new(lines);
+    let (mut piece, mut begins, mut differs) = (Vec::new(), true, false);
+    while (&mut lines).take(LONGEST_LINE).read_until(b'\n', &mut piece)? > 0 {
+        if !(begins && is_the_same(&piece)) {
+            out.write_all(&piece)?;
+            differs = true;
+        }
+        begins = piece.ends_with(b"\n");
+        piece.clear();
+    }
+    Ok(differs)
+}
+
+/// Enough for a line of diff with two paths.
+const LONGEST_LINE: u64 = 16 << 10;
+
+/// Whether diff can not compare two files that are what they were: no line of a file begins so.
+fn is_the_same(line: &[u8]) -> bool {
+    let both = |kind: &str| {
+        let [middle, end] = [format!(" is a {kind} while file "), format!(" is a {kind}\n")];
+        line.ends_with(end.as_bytes())
+            && line.windows(middle.len()).any(|window| window == middle.as_bytes())
+    };
+    line.starts_with(b"File ") && (both("fifo") || both("socket"))
 }
