@@ -85,6 +85,28 @@ impl When {
     }
 }
 
+impl When {
+    /// Whether a range that goes back from this to the other date has its ends exchanged.
+    #[must_use]
+    pub fn is_before(&self, other: &When, zone: &TimeZone) -> bool {
+        match (self, other) {
+            (When::Moment(one), When::Moment(other)) => one < other,
+            (When::Dump(one), When::Dump(other)) => one < other,
+            _ => self.day(zone) < other.day(zone),
+        }
+    }
+
+    /// The last day that is included.
+    fn day(&self, zone: &TimeZone) -> Date {
+        match self {
+            When::Day(day) => *day,
+            When::Before(day) => day.yesterday().unwrap_or(*day),
+            When::Moment(moment) => moment.to_zoned(zone.clone()).date(),
+            When::Dump(dump) => dump.day,
+        }
+    }
+}
+
 /// As an answer quotes it: `on or before 2004/0611`.
 impl fmt::Display for When {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use vac::extractor::{ExtractError, ExtractOptions, Observer, Owners, Selection, restore, verify};
 use vac::walk::Patterns;
 
-use super::inside::outside;
+use super::inside::HostPaths;
 use crate::FileError;
 use crate::dump::DumpFile;
 
@@ -41,7 +41,8 @@ pub type Tell<'a> = dyn Fn(&[u8], &ExtractError) + Send + Sync + 'a;
 struct Listener<'a> {
     tell: &'a Tell<'a>,
     purpose: Purpose,
-    /// The path on the host of the directory that the extractor begins at, with a slash.
+    paths: HostPaths,
+    /// The path in the dump of the directory that the extractor begins at, with a slash.
     above: Vec<u8>,
     properties: AtomicU64,
     problems: AtomicU64,
@@ -62,7 +63,7 @@ impl Observer for Listener<'_> {
             let mut first = self.unreachable.lock();
             *first = first.take().or(unreachable);
         }
-        (self.tell)(&[&self.above, path].concat(), error);
+        (self.tell)(&self.paths.outside(&[&self.above, path].concat()), error);
     }
 }
 
@@ -77,13 +78,14 @@ pub fn extract(
     tell: &Tell<'_>,
 ) -> Result<Extracted, FileError> {
     let (parent, name) = parent_and_name(file)?;
-    let mut above = outside(parent.root_of_dump(), &parent.path());
+    let mut above = parent.path();
     if !above.ends_with(b"/") {
         above.push(b'/');
     }
     let listener = Listener {
         tell,
         purpose,
+        paths: HostPaths::of(parent.root_of_dump()),
         above,
         properties: AtomicU64::new(0),
         problems: AtomicU64::new(0),

@@ -38,6 +38,16 @@ pub enum Missing {
         /// The oldest dump.
         first: DumpName,
     },
+    /// All dumps of the host are earlier.
+    #[error("there is no dump of {host} since {since}: the last is {last}")]
+    Since {
+        /// The host.
+        host: HostName,
+        /// What was asked for.
+        since: String,
+        /// The newest dump.
+        last: DumpName,
+    },
     /// The file is not in the dump.
     #[error("{path} is not in the dump {dump}{}", elsewhere(*nearest))]
     File {

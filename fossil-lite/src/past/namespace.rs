@@ -13,6 +13,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
+use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
 use rustix::process::{getegid, geteuid};
 use rustix::thread::UnshareFlags;
@@ -84,7 +85,12 @@ fn enter(mut arguments: impl Iterator<Item = OsString>) -> Result<Infallible, St
         be((0, 0), user)?;
     }
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    mount_change("/", private).map_err(failed("can not keep mounts apart"))?;
+    mount_change("/", private).map_err(|errno| match errno {
+        Errno::INVAL => "can not keep mounts apart: / is no mount point here, as in a chroot; \
+            mount the root of the chroot on itself first (mount --bind)"
+            .to_owned(),
+        errno => failed("can not keep mounts apart")(errno),
+    })?;
     while let Some(then) = arguments.next().filter(|then| then != COMMAND) {
         let today = arguments.next().unwrap_or_default();
         let shown = Path::new(&today).display();

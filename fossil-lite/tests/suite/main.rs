@@ -15,6 +15,8 @@ mod history;
 #[cfg(test)]
 mod in_the_past;
 #[cfg(test)]
+mod kinds;
+#[cfg(test)]
 mod little_tree;
 #[cfg(test)]
 mod machine;
@@ -44,6 +46,8 @@ mod services;
 mod unreadable;
 #[cfg(test)]
 mod upward_names;
+#[cfg(test)]
+mod words;
 #[cfg(test)]
 mod world;
 #[cfg(test)]

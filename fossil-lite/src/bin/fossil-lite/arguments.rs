@@ -5,6 +5,12 @@ use manual::Generated;
 
 use crate::{bisect, find, mount, serve, status};
 
+const EXIT_STATUS: &str = "\
+EXIT STATUS
+  0 complete; 1 failed, or a dump is overdue; 2 usage; 3 incomplete: a dump (status), what could be
+  read (find), or the range was not narrowed down to one dump (bisect); 10 no such server or store;
+  11 in use; 12 not allowed; 128 and the number of a signal by which a bisection was ended";
+
 /// Show the dump: every host, every day, as directories
 #[derive(Debug, Parser)]
 #[command(
@@ -13,8 +19,7 @@ use crate::{bisect, find, mount, serve, status};
     disable_help_flag = true,
     disable_help_subcommand = true,
     arg_required_else_help = true,
-    after_long_help = "EXIT STATUS\n  0 complete; 1 failed, or a dump is overdue; 2 usage; 10 no \
-        such server or store; 11 in use; 12 not allowed"
+    after_long_help = EXIT_STATUS
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]

@@ -36,7 +36,7 @@ EXAMPLES
 /// anybody else mounts it for themselves only. It goes into the background when the dump is there,
 /// and ends when it is unmounted or gets SIGTERM. A mount that a killed process left is replaced.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES, mut_arg("host", |host| host.help("Only this host [default: all]")))]
 pub(crate) struct Arguments {
     #[command(flatten)]
     source: Source,

@@ -22,7 +22,7 @@ EXAMPLES
 /// may, unless the names that they claim are to be trusted. Prints the addresses when they can be
 /// connected to, and ends with SIGTERM.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES, mut_arg("host", |host| host.help("Only this host [default: all]")))]
 pub(crate) struct Arguments {
     #[command(flatten)]
     source: Source,

@@ -36,12 +36,13 @@ EXAMPLES
 
 /// Say when each host was dumped last
 ///
-/// A line for every archive of every host: the last dump, its age, its size and that of the one
-/// before, and whether it is complete. What a dump added to the store is not recorded: sizes are
-/// those of all files in it. Ends with status 1 if a dump is older than it should be or there is
+/// A line for every archive of every host: the last dump, its age, the bytes and files in it, by
+/// how much these are more or less than in the one before, and whether it is complete. How many
+/// bytes of a dump the store had not before is not recorded: a file that changed and kept its size
+/// makes no difference here. Ends with status 1 if a dump is older than it should be or there is
 /// none, otherwise with 3 if one is incomplete.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES, mut_arg("host", |host| host.help("Only this host [default: all]")))]
 pub(crate) struct Arguments {
     #[command(flatten)]
     source: Source,
@@ -99,10 +100,23 @@ impl Expectation {
 
 /// Reads `36h`, `2 days`, `1w`; a day has 24 hours.
 fn duration(text: &str) -> Result<Duration, String> {
-    let span: Span = text.parse().map_err(|error| format!("{error}"))?;
+    const EXPECTED: &str = "expected a time such as 36h, 2 days or 1w";
+    let span: Span = text.parse().map_err(|_| EXPECTED.to_owned())?;
+    if span.get_months() != 0 || span.get_years() != 0 {
+        return Err(format!("{EXPECTED}: months and years have no fixed length"));
+    }
     let time = span.to_duration(SpanRelativeTo::days_are_24_hours());
-    let time = time.map_err(|error| error.to_string())?;
+    let time = time.map_err(|_| EXPECTED.to_owned())?;
     time.try_into().map_err(|_| "a time that is over already".to_owned())
+}
+
+/// An age that a person can read: hours and minutes for two days, then days.
+fn in_words(age: Duration) -> String {
+    let minutes = age.as_secs() / 60;
+    match minutes / 60 {
+        hours @ ..48 => format!("{hours}h{:02}m", minutes % 60),
+        hours => format!("{} days", hours / 24),
+    }
 }
 
 /// The last dump of an archive, if there is one.
@@ -192,16 +206,19 @@ impl Status {
             None => "  no dump".to_owned(),
             Some(last) => {
                 let root = &last.record.root;
-                let minutes = age(last, now).as_secs() / 60;
                 let before = self.before.as_ref().map_or_else(
                     || "the first".to_owned(),
-                    |before| format!("{} in {}", before.record.root.bytes, before.name),
+                    |before| {
+                        let old = &before.record.root;
+                        let bytes = i128::from(root.bytes) - i128::from(old.bytes);
+                        let files = i128::from(root.files) - i128::from(old.files);
+                        format!("{bytes:+} bytes, {files:+} files since {}", before.name)
+                    },
                 );
                 format!(
-                    "  {}  {}h{:02}m old  {} bytes ({before})  {} files  {}",
+                    "  {}  {} old  {} bytes, {} files ({before})  {}",
                     last.name,
-                    minutes / 60,
-                    minutes % 60,
+                    in_words(age(last, now)),
                     root.bytes,
                     root.files,
                     if self.is_incomplete() { "incomplete" } else { "complete" },
@@ -246,6 +263,28 @@ fn age(dump: &Dump, now: Timestamp) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ages_are_in_words() {
+        for (minutes, expected) in [
+            (0, "0h00m"),
+            (61, "1h01m"),
+            (48 * 60 - 1, "47h59m"),
+            (48 * 60, "2 days"),
+            (11_802_778, "8196 days"),
+        ] {
+            assert_eq!(in_words(Duration::from_secs(minutes * 60 + 59)), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_said_in_words() {
+        for wrong in ["20y", "1month", "2", "soon", ""] {
+            let said = duration(wrong).unwrap_err();
+            assert!(said.starts_with("expected a time such as 36h"), "{wrong}: {said}");
+            assert!(!said.contains("jiff"), "{said}");
+        }
+    }
 
     #[test]
     fn expectations_are_of_hosts_or_archives() {

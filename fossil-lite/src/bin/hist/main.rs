@@ -159,7 +159,9 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         }
         if found.versions.is_empty() {
             let file = file.as_os_str().as_bytes();
-            complaints.say(None, Some(file), &format!("in no dump of {host}"));
+            let all = arguments.start.is_none() && arguments.since.is_none();
+            let none = if all { "no dump" } else { "no dump of that time" };
+            complaints.say(None, Some(file), &format!("in {none} of {host}"));
             code = code.max(1);
         }
         let names = DumpNames::new(&arguments.mount, &host);
@@ -173,23 +175,41 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
 
 /// The dumps between the two dates.
 fn chosen(tree: &Tree, host: &HostName, arguments: &Arguments) -> Result<Vec<Arc<Dump>>, Failure> {
-    let mut dumps = tree.catalogue().dumps(host)?;
-    if dumps.is_empty() {
+    let dumps = tree.catalogue().dumps(host)?;
+    let (Some(first), Some(last)) = (dumps.first(), dumps.last()) else {
         return Err(Missing::Host { host: host.clone() }.into());
-    }
+    };
     let now = Timestamp::now().to_zoned(tree.catalogue().time_zone());
-    if let Some(start) = &arguments.start {
-        let when = When::parse(start, &now)?;
-        dumps.retain(|dump| when.includes(dump.name, dump.time()));
+    let parse = |date: &Option<String>| -> Result<Option<When>, Failure> {
+        Ok(date.as_deref().map(|date| When::parse(date, &now)).transpose()?)
+    };
+    let (start, since) = (parse(&arguments.start)?, parse(&arguments.since)?);
+    if let (Some(start), Some(since)) = (&start, &since)
+        && start.is_before(since, now.time_zone())
+    {
+        let detail = "the history is to end with dumps later than those that it begins with: \
+            --since is the older date, -s the newer one";
+        return Err(Failure::Usage { detail: detail.to_owned() });
     }
-    if let Some(since) = &arguments.since {
-        let before = match When::parse(since, &now)? {
-            When::Day(day) => When::Before(day),
-            other => other,
-        };
-        dumps.retain(|dump| !before.includes(dump.name, dump.time()));
+    let end = start.as_ref().map_or(dumps.len(), |when| {
+        dumps.partition_point(|dump| when.includes(dump.name, dump.time()))
+    });
+    if let Some(when) = start.filter(|_| end == 0) {
+        let (host, first) = (host.clone(), first.name);
+        return Err(Missing::Dump { host, when, first }.into());
     }
-    Ok(dumps)
+    let Some(since) = since else { return Ok(dumps[..end].to_vec()) };
+    let begin = dumps.partition_point(|dump| match &since {
+        When::Day(day) => dump.name.day < *day,
+        When::Dump(name) => dump.name < *name,
+        other => other.includes(dump.name, dump.time()),
+    });
+    if begin == dumps.len() {
+        let (host, last) = (host.clone(), last.name);
+        let since = arguments.since.clone().unwrap_or_default();
+        return Err(Missing::Since { host, since, last }.into());
+    }
+    Ok(dumps.get(begin..end).unwrap_or_default().to_vec())
 }
 
 fn cache_directory() -> Option<PathBuf> {

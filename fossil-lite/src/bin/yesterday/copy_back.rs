@@ -34,6 +34,13 @@ pub(crate) fn copy_back(path: &Path, found: &Found, discard: bool) -> Result<boo
         check_mounts(path)?;
     }
     let parent = path.parent().unwrap_or(Path::new("/"));
+    if let Err(error) = std::fs::metadata(parent)
+        && error.kind() == ErrorKind::NotFound
+    {
+        let gone = parent.display();
+        let detail = format!("the directory {gone} is not there: copy that back, or make it");
+        return Err(Failure::NotPossible { detail });
+    }
     let _changeable = Lifted::of(parent);
     let mut beside = Beside::new(parent).map_err(|error| refused(path, parent, error))?;
     let extracted = extract(&found.file, &beside.directory, Purpose::Restore, &tell)?;
