@@ -238,7 +238,7 @@ impl Source {
         if let Some(host) = rooted.as_ref().filter(|host| !catalogue.has(host)) {
             return Err(Missing::Host { host: host.clone() }.into());
         }
-        let cache = Arc::new(BlockCache::new(blocks, self.memory << 20));
-        Ok(Arc::new(Tree::new(catalogue, cache, rooted)))
+        let cache = Arc::new(BlockCache::new(Arc::clone(&blocks), self.memory << 20));
+        Ok(Arc::new(Tree::new(catalogue, cache, rooted).with_beneath(blocks)))
     }
 }

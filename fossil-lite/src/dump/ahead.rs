@@ -11,7 +11,7 @@ use venti_proto::{BlockRequest, BlockStore, BlockType, Entry, Root, Score};
 
 /// Directories with more blocks than this in a stream are not read as a whole.
 const SMALL_DIRECTORY: u64 = 16;
-/// Nor are files with more bytes.
+/// Nor are files with more bytes of which nobody knows that they will be read.
 pub(super) const SMALL_FILE: u64 = 128 << 10;
 
 /// Reads root blocks, the blocks of three entries below them, and the tops of the streams that
@@ -40,7 +40,7 @@ pub(crate) fn directories(store: &dyn BlockStore, directories: &[Node]) {
     streams(store, entries.flatten(), SMALL_DIRECTORY);
 }
 
-/// Reads small files as a whole, and the tops of large ones.
+/// Reads small files as a whole, and nothing of large ones.
 pub(super) fn files(store: &dyn BlockStore, files: &[Node]) {
     let small = |entry: &&Entry| entry.size <= SMALL_FILE;
     let entries = files.iter().map(Node::content).filter(small);

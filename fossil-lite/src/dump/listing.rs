@@ -21,6 +21,11 @@ use crate::FileError;
 /// Scans that are kept at once; each holds up to one batch of names.
 const KEPT: usize = 64;
 
+/// Bytes of names of directories that are read before somebody lists them.
+const PREPARED: u64 = 4 << 20;
+/// Nor is a directory with more of them.
+const MOST: u64 = 256 << 10;
+
 /// Set in the positions behind something that could not be read.
 const GAP: u64 = 1 << 62;
 
@@ -31,10 +36,14 @@ type Key = (Score, Score, u64);
 #[derive(Default)]
 pub(super) struct Listings {
     stopped: Mutex<VecDeque<Listing>>,
+    /// At their start.
+    prepared: Mutex<VecDeque<Listing>>,
 }
 
 struct Listing {
     key: Key,
+    /// Of all names, as they are stored.
+    bytes: u64,
     /// How many children were passed by.
     passed: u64,
     /// What could not be read among them first.
@@ -62,7 +71,9 @@ impl Listings {
             Some(listing) => listing,
             None => Listing::new(key, directory, position)?,
         };
+        let mut given = false;
         while let Some(child) = listing.next() {
+            given = true;
             let behind = (listing.passed + 1) | (listing.position() & GAP);
             if behind & !GAP > position & !GAP
                 && let Ok(node) = &child
@@ -74,10 +85,47 @@ impl Listings {
             }
             listing.pass(child.err());
         }
-        listing.failed.map_or(Ok(()), Err)
+        match &listing.failed {
+            Some(failed) => return Err(failed.clone()),
+            // Whoever was given the last ones asks whether there are more.
+            None if given => self.stop(listing),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Reads the names of a directory for the one who will list it, and returns what they stand
+    /// for. Nothing if that was done before; if there are too many; or if something can not be
+    /// read, which whoever lists it then finds out.
+    pub(super) fn prepare(&self, key: Key, directory: &Node) -> Vec<Node> {
+        let is_there = |listing: &Listing| listing.key == key;
+        if directory.meta().is_none_or(|meta| meta.size > MOST)
+            || self.prepared.lock().iter().any(is_there)
+        {
+            return Vec::new();
+        }
+        let Ok(mut listing) = Listing::new(key, directory, 0) else { return Vec::new() };
+        let first = listing.next();
+        listing.ready.extend(first);
+        let read: Result<Vec<Node>, _> = listing.ready.iter().rev().cloned().collect();
+        let Ok(nodes) = read else { return Vec::new() };
+        let mut prepared = self.prepared.lock();
+        prepared.push_back(listing);
+        let mut bytes: u64 = prepared.iter().map(|listing| listing.bytes).sum();
+        while bytes > PREPARED
+            && let Some(oldest) = prepared.pop_front()
+        {
+            bytes -= oldest.bytes;
+        }
+        nodes
     }
 
     fn resume(&self, key: &Key, position: u64) -> Option<Listing> {
+        if position == 0 {
+            let mut prepared = self.prepared.lock();
+            let found = prepared.iter().position(|listing| listing.key == *key)?;
+            return prepared.remove(found);
+        }
         let mut stopped = self.stopped.lock();
         let found = stopped.iter().position(|l| l.position() == position && l.key == *key)?;
         stopped.remove(found)
@@ -98,7 +146,8 @@ impl Listing {
             detail: "a part of the directory could not be read".to_owned(),
         });
         let scan = directory.children()?;
-        Ok(Listing { key, passed: 0, failed, scan, more: true, ready: Vec::new() })
+        let bytes = directory.meta().map_or(0, |meta| meta.size);
+        Ok(Listing { key, bytes, passed: 0, failed, scan, more: true, ready: Vec::new() })
     }
 
     fn position(&self) -> u64 {

@@ -8,12 +8,16 @@
 pub(crate) mod ahead;
 mod attributes;
 mod catalogue;
+mod contents;
 mod entry;
 mod listing;
 mod tree;
+mod upcoming;
 mod visits;
+mod walk;
 
 pub use attributes::{Attributes, FileId};
 pub use catalogue::{Catalogue, Dump};
 pub use entry::DumpFile;
 pub use tree::{LATEST, Place, Tree};
+pub(crate) use walk::is_read_ahead;

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use vac::format::{FileKind, Timestamp};
-use vac::reader::Archive;
+use vac::reader::{Archive, Node};
 use venti_proto::roots::{Completeness, HostName, MemoryRootLog, NewRoot, RootLog};
 use venti_proto::{BlockStore, Score};
 
 use super::entry::hash;
 use super::listing::Listings;
 use super::visits::Visits;
+use super::walk::Stores;
 use super::{Attributes, Catalogue, Dump, DumpFile, ahead};
 use crate::FileError;
 use venti_proto::roots::DumpName;
@@ -48,6 +49,8 @@ pub enum Place {
 pub struct Tree {
     catalogue: Arc<Catalogue>,
     store: Arc<dyn BlockStore>,
+    /// The same without a cache, for blocks of which others keep what is in them.
+    beneath: Arc<dyn BlockStore>,
     /// Only this host is shown, without its name.
     host: Option<HostName>,
     /// Only this archive is shown, without host and day.
@@ -67,7 +70,15 @@ impl Tree {
         host: Option<HostName>,
     ) -> Tree {
         let (open, listings, visits) = Default::default();
-        Tree { catalogue, store, host, top: None, open, listings, visits }
+        let beneath = Arc::clone(&store);
+        Tree { catalogue, store, beneath, host, top: None, open, listings, visits }
+    }
+
+    /// With what is behind the cache of the store, for blocks of which others keep what is in
+    /// them.
+    #[must_use]
+    pub fn with_beneath(self, beneath: Arc<dyn BlockStore>) -> Tree {
+        Tree { beneath, ..self }
     }
 
     /// One archive, which need not be in any log.
@@ -307,10 +318,41 @@ impl Tree {
         self.visits.read(&*self.store, file)
     }
 
-    /// A directory is going to be listed from its start. Returns small files in it whose content
-    /// was read ahead with this: they will probably be read next.
-    pub fn will_list(&self, directory: &DumpFile) -> Vec<DumpFile> {
-        self.visits.enter(&*self.store, directory)
+    /// A directory is going to be listed, from its start or on: whether its files will probably be
+    /// read.
+    pub fn will_list(&self, directory: &DumpFile) -> bool {
+        self.visits.list(&*self.store, directory)
+    }
+
+    /// A list of a directory has shown directories, with the numbers that the reader knows them
+    /// by.
+    pub fn has_listed(&self, directory: &DumpFile, directories: Vec<(u64, DumpFile)>) {
+        self.visits.show(directory, directories);
+    }
+
+    /// Whether a reader of this directory goes by the numbers of the files, not as it is listed.
+    pub fn goes_by_number(&self, directory: &DumpFile) -> bool {
+        self.visits.goes_by_number(directory)
+    }
+
+    /// Small files are going to be read: reads them all at once.
+    pub fn will_read_all(&self, files: &[Node]) {
+        self.visits.walk().read_files(self.stores(), files);
+    }
+
+    /// The content of such a file, for one who keeps it. `None` if it could not be read.
+    pub fn take_content(&self, file: &Node) -> Option<Arc<Vec<u8>>> {
+        self.visits.walk().take(file)
+    }
+
+    /// Reads what comes behind a directory whose files are being read, or nothing if this is being
+    /// done already.
+    pub fn go_ahead(&self, directory: &DumpFile) {
+        self.visits.go_ahead(self.stores(), &self.listings, directory);
+    }
+
+    fn stores(&self) -> Stores<'_> {
+        Stores { cached: &*self.store, beneath: &*self.beneath }
     }
 
     /// The names in a directory that no archive holds.

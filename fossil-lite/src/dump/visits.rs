@@ -5,11 +5,12 @@
 //! directory in a directory: then the next ones are read before they are asked for, in steps that
 //! grow with what was asked for. Whoever reads one file reads no other. Whoever only lists
 //! directories reads no files. Where files were read in several directories side by side, as when
-//! a tree is copied, the files of the next one are read when it is entered.
+//! a tree is copied, it is a [walk](super::walk): what it comes to next is read before it is
+//! there, and so it goes on below.
 //!
 //! Locks: [`Visits::recent`] is held for no longer than it takes to look there; a [`Visit`] while
-//! what stands beside is read, so that others who come to the same directory find it read. Nobody
-//! holds two.
+//! what stands beside is read, so that others who come to the same directory find it read, but not
+//! while a walk is read ahead, for which there is [`Walk::turn`]. Nobody holds two visits.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +19,9 @@ use parking_lot::Mutex;
 use vac::reader::{Node, ReadError};
 use venti_proto::{BlockStore, Score};
 
+use super::listing::Listings;
+use super::upcoming::Upcoming;
+use super::walk::{Stores, Walk};
 use super::{DumpFile, ahead};
 
 /// Directories that are remembered.
@@ -26,8 +30,12 @@ const REMEMBERED: usize = 1024;
 const MOST_BYTES: u64 = 4 << 20;
 /// Directories in which files must have been read for the next one to be expected to be.
 const WALKED: u64 = 2;
-/// Files that are read when a directory is entered where that is expected.
+/// Files that are read when a directory is entered where that is expected, and nothing is shown.
 const EXPECTED: u64 = 64;
+/// Directories that a walk is ahead of its reader, at most.
+const AHEAD: usize = 64;
+/// Directories that it reads at once.
+const AT_ONCE: usize = 16;
 /// A directory with more bytes of names than this is not looked through for the first few files.
 const LONG: u64 = 512 << 10;
 /// The first few.
@@ -39,6 +47,7 @@ type Key = (Score, Score, u64);
 #[derive(Default)]
 pub(super) struct Visits {
     recent: Mutex<Recent>,
+    walk: Walk,
 }
 
 #[derive(Default)]
@@ -56,6 +65,9 @@ struct Visit {
     directories: Children,
     /// Directories in it below which files were read.
     walked: u64,
+    /// Whether its files are going to be read, as far as can be told.
+    expected: bool,
+    upcoming: Upcoming<DumpFile>,
 }
 
 /// Children of one kind.
@@ -104,30 +116,87 @@ impl Visits {
         self.recent.lock().visit(directory.content_key())
     }
 
-    /// A directory is going to be listed, or looked for names in. Returns the files that were read
-    /// ahead.
-    pub(super) fn enter(&self, store: &dyn BlockStore, directory: &DumpFile) -> Vec<DumpFile> {
+    /// A directory is going to be listed, or looked for names in, by a reader who does not
+    /// [`show`](Visits::show) what was found.
+    pub(super) fn enter(&self, store: &dyn BlockStore, directory: &DumpFile) {
+        let visit = self.visit(directory);
+        if self.come(store, directory, false) && visit.lock().expected {
+            fetch(store, directory.node(), &mut visit.lock().files, EXPECTED, Kind::Files);
+        }
+    }
+
+    /// A directory is going to be listed by a reader who will show what was found.
+    pub(super) fn list(&self, store: &dyn BlockStore, directory: &DumpFile) -> bool {
+        self.come(store, directory, true);
+        self.visit(directory).lock().expected
+    }
+
+    /// Reads a directory, unless somebody has come to it before.
+    fn come(&self, store: &dyn BlockStore, directory: &DumpFile, shows: bool) -> bool {
         let visit = self.visit(directory);
         if std::mem::replace(&mut visit.lock().entered, true) {
-            return Vec::new();
+            return false;
         }
-        let expected = directory.parent().is_some_and(|parent| {
+        let (expected, by_number) = directory.parent().map_or((false, false), |parent| {
             let visit = self.visit(parent);
             let mut visit = visit.lock();
+            visit.upcoming.reach(|other| other.node().name() == directory.node().name());
+            let is_walk = visit.walked >= WALKED || visit.expected;
+            let files = is_walk && self.walk.goes_on();
             let count = visit.directories.want();
-            fetch(store, parent.node(), &mut visit.directories, count, Kind::Directories);
-            visit.walked >= WALKED
+            if !(files && shows) {
+                fetch(store, parent.node(), &mut visit.directories, count, Kind::Directories);
+            }
+            (files, visit.upcoming.is_by_number())
         });
         ahead::directories(store, std::slice::from_ref(directory.node()));
-        if !expected {
-            return Vec::new();
+        let mut visit = visit.lock();
+        visit.expected = expected;
+        visit.upcoming.start(by_number);
+        true
+    }
+
+    /// A list of a directory has shown directories, with the numbers that the reader knows them by.
+    pub(super) fn show(&self, directory: &DumpFile, directories: Vec<(u64, DumpFile)>) {
+        if directories.is_empty() {
+            return;
         }
-        let files = fetch(store, directory.node(), &mut visit.lock().files, EXPECTED, Kind::Files);
-        files.into_iter().map(|node| directory.child(node)).collect()
+        let visit = self.visit(directory);
+        let mut visit = visit.lock();
+        for (number, directory) in directories {
+            visit.upcoming.add(number, directory);
+        }
+    }
+
+    /// Whether a reader of a directory goes by the numbers of the files.
+    pub(super) fn goes_by_number(&self, directory: &DumpFile) -> bool {
+        self.visit(directory).lock().upcoming.is_by_number()
+    }
+
+    /// Reads what a walk that has come to a directory will come to next: what is in it, and what
+    /// is beside it. One does that for all.
+    pub(super) fn go_ahead(&self, stores: Stores<'_>, listings: &Listings, directory: &DumpFile) {
+        let Some(_turn) = self.walk.turn() else { return };
+        for above in [Some(directory), directory.parent()].into_iter().flatten() {
+            let visit = self.visit(above);
+            // Many at once, now and then, cost less than one each time.
+            let mut wants = visit.lock().upcoming.wants(AHEAD / 2);
+            while wants {
+                let next = visit.lock().upcoming.take(AHEAD, AT_ONCE);
+                wants = !next.is_empty();
+                self.walk.read_whole(stores, listings, next);
+            }
+        }
+    }
+
+    /// What is read for walks.
+    pub(super) fn walk(&self) -> &Walk {
+        &self.walk
     }
 
     /// A file is going to be read from its start. Returns the files that were read ahead.
     pub(super) fn read(&self, store: &dyn BlockStore, file: &DumpFile) -> Vec<DumpFile> {
+        self.walk.has_read();
         let Some(directory) = file.parent() else { return Vec::new() };
         let (is_first, files) = {
             let visit = self.visit(directory);

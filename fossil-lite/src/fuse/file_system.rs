@@ -4,13 +4,14 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use vac::format::FileKind;
+use vac::reader::Node;
 
 use super::attributes::{errno, file_attr, file_type};
 use super::inodes::Inodes;
 use super::read_ahead::ReadAhead;
+use super::walks::Walks;
 use crate::FileError;
-use crate::dump::{Attributes, DumpFile, Place, Tree};
+use crate::dump::{Attributes, DumpFile, Place, Tree, is_read_ahead};
 use fuser::{
     Errno, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
     KernelConfig, LockOwner, Notifier, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory,
@@ -22,6 +23,10 @@ const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// Hosts and years get new dumps.
 const SHORT: Duration = Duration::from_secs(1);
 
+/// Files that the kernel is given before it hears that a directory has no more names: enough for
+/// the others to come before they are asked for.
+const FIRST_FILES: usize = 4;
+
 /// `.` and `..` come before the entries.
 const DOTS: u64 = 2;
 
@@ -29,8 +34,11 @@ pub(super) struct DumpFileSystem {
     tree: Arc<Tree>,
     inodes: Inodes,
     reading: ReadAhead,
+    walks: Walks,
     /// Whether the kernel has to hear that a file may be opened, each time.
     opens: bool,
+    /// The same of a directory.
+    opens_directories: bool,
     /// To tell the kernel what it did not ask for; set when the mount is there.
     notifier: Arc<OnceLock<Notifier>>,
 }
@@ -49,7 +57,9 @@ impl DumpFileSystem {
             tree,
             inodes,
             reading: ReadAhead::default(),
+            walks: Walks::default(),
             opens: true,
+            opens_directories: true,
             notifier: Arc::default(),
         }
     }
@@ -99,22 +109,59 @@ impl DumpFileSystem {
         }
     }
 
-    /// Gives the kernel the content of files that it will probably ask for, which were read
-    /// already: that is as much work as one request for all of them. Only for a thread that has
-    /// answered its own request: the kernel may hold this up until others are answered.
-    fn push(&self, files: Vec<DumpFile>) {
-        let Some(notifier) = self.notifier.get() else { return };
-        for file in files {
-            let size = usize::try_from(file.node().size()).unwrap_or(0);
-            let attributes = file.attributes().ok();
-            let regular = attributes.filter(|a| a.kind == FileKind::Regular && size > 0);
-            let Some(inode) = regular.and_then(|a| self.inodes.known(&a)) else { continue };
-            let mut content = vec![0; size];
-            // Who needs what can not be read, or has no room in the kernel, asks for it.
-            if file.node().read_at(0, &mut content).is_ok_and(|read| read == size) {
-                let _ = notifier.store(INodeNo(inode), 0, &content);
+    /// Gives the kernel the content of files, as `content` reads it: of what can not be read, or
+    /// has no room in the kernel, nothing.
+    fn give(&self, files: &[(u64, Node)], content: &dyn Fn(&Node) -> Option<Arc<Vec<u8>>>) {
+        let (Some(notifier), Some(_giver)) = (self.notifier.get(), self.walks.giver()) else {
+            return;
+        };
+        for (inode, node) in files {
+            if let Some(content) = content(node) {
+                let _ = notifier.store(INodeNo(*inode), 0, &content);
             }
         }
+    }
+
+    /// Gives the kernel files beside one that it has asked for. Only for a thread that has
+    /// answered its own request: see [`super::walks`].
+    fn give_beside(&self, files: Vec<DumpFile>) {
+        let known = files.into_iter().filter_map(|file| {
+            let attributes = file.attributes().ok().filter(|_| is_read_ahead(file.node()))?;
+            Some((self.inodes.known(&attributes)?, file.node().clone()))
+        });
+        self.give(&known.collect::<Vec<_>>(), &|node| {
+            let mut content = vec![0; usize::try_from(node.size()).ok()?];
+            let read = node.read_at(0, &mut content).ok()?;
+            (read == content.len()).then(|| Arc::new(content))
+        });
+    }
+
+    /// Gives the kernel the first files that it was told of before, where they will be read, and
+    /// returns the rest.
+    fn give_first(&self, inode: INodeNo) -> Option<Vec<(u64, Node)>> {
+        let mut files = self.walks.take(inode.0)?;
+        let nodes: Vec<Node> = files.iter().map(|(_, node)| node.clone()).collect();
+        self.tree.will_read_all(&nodes);
+        let rest = files.split_off(files.len().min(FIRST_FILES));
+        self.give(&files, &|node| self.tree.take_content(node));
+        Some(rest)
+    }
+
+    /// The kernel has a list of hosts, years or dumps, and would keep it for ever.
+    fn drop_list(&self, inode: INodeNo) {
+        if let (false, Some(notifier)) = (self.opens_directories, self.notifier.get())
+            && !matches!(self.inodes.place(inode.0), Some(Place::File(_)))
+        {
+            let _ = notifier.inval_inode(inode, 0, 0);
+        }
+    }
+
+    /// Gives it the rest, and reads what will be read behind them. Only for a thread that has
+    /// answered its own request.
+    fn give_rest(&self, inode: INodeNo, rest: Option<Vec<(u64, Node)>>) {
+        let (Some(files), Ok(directory)) = (rest, self.file(inode)) else { return };
+        self.give(&files, &|node| self.tree.take_content(node));
+        self.tree.go_ahead(&directory);
     }
 
     /// What the kernel is told of an entry of a directory, and for how long. Where that takes
@@ -182,6 +229,8 @@ impl Filesystem for DumpFileSystem {
             let _ = config.add_capabilities(wanted);
         }
         self.opens = !config.capabilities().contains(InitFlags::FUSE_NO_OPEN_SUPPORT);
+        self.opens_directories =
+            !config.capabilities().contains(InitFlags::FUSE_NO_OPENDIR_SUPPORT);
         let most = config.set_max_readahead(4 << 20).err();
         if let Some(most) = most {
             let _ = config.set_max_readahead(most);
@@ -248,10 +297,14 @@ impl Filesystem for DumpFileSystem {
             Ok(data) => reply.data(&data),
             Err(error) => reply.error(errno(&error)),
         }
-        self.push(beside);
+        self.give_beside(beside);
     }
 
     fn opendir(&self, _: &Request, inode: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        // Nor of an open directory: then the kernel keeps all lists, see `drop_list`.
+        if !self.opens_directories {
+            return reply.error(Errno::ENOSYS);
+        }
         let flags = match self.inodes.place(inode.0) {
             Some(Place::File(_)) => FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_CACHE_DIR,
             _ => FopenFlags::empty(),
@@ -267,6 +320,7 @@ impl Filesystem for DumpFileSystem {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
+        let rest = self.give_first(inode);
         let listed = self.list(inode, offset, &mut |name, place, behind| {
             let (attributes, _) = self.listed(&place);
             let (number, kind) = match is_dot(name) {
@@ -279,6 +333,8 @@ impl Filesystem for DumpFileSystem {
             Ok(()) => reply.ok(),
             Err(error) => reply.error(errno(&error)),
         }
+        self.drop_list(inode);
+        self.give_rest(inode, rest);
     }
 
     fn readdirplus(
@@ -289,10 +345,10 @@ impl Filesystem for DumpFileSystem {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        let inside = match self.file(inode) {
-            Ok(directory) if offset == 0 => self.tree.will_list(&directory),
-            _ => Vec::new(),
-        };
+        let rest = self.give_first(inode);
+        let directory = self.file(inode).ok();
+        let will_read = directory.as_ref().is_some_and(|file| self.tree.will_list(file));
+        let (mut files, mut directories) = (Vec::new(), Vec::new());
         let listed = self.list(inode, offset, &mut |name, place, behind| {
             let (attributes, lifetime) = self.listed(&place);
             // The kernel does not count the dots as lookups.
@@ -304,16 +360,32 @@ impl Filesystem for DumpFileSystem {
             let attr = file_attr(number, &attributes);
             let name = OsStr::from_bytes(name);
             let full = reply.add(INodeNo(number), behind, name, &lifetime, &attr, Generation(0));
-            if full && told {
-                self.inodes.forget(number, 1);
+            match place {
+                _ if !told => {}
+                _ if full => self.inodes.forget(number, 1),
+                Place::File(file) if attributes.is_directory() => directories.push((number, file)),
+                Place::File(file) if is_read_ahead(file.node()) => {
+                    files.push((number, file.node().clone()));
+                }
+                _ => {}
             }
             !full
         });
+        if let Some(directory) = &directory {
+            self.tree.has_listed(directory, directories);
+            if will_read {
+                if self.tree.goes_by_number(directory) {
+                    files.sort_unstable_by_key(|(number, _)| *number);
+                }
+                self.walks.see(inode.0, files);
+            }
+        }
         match listed {
             Ok(()) => reply.ok(),
             Err(error) => reply.error(errno(&error)),
         }
-        self.push(inside);
+        self.drop_list(inode);
+        self.give_rest(inode, rest);
     }
 
     fn getxattr(&self, _: &Request, inode: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {

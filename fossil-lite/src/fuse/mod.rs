@@ -9,6 +9,7 @@ mod attributes;
 mod file_system;
 mod inodes;
 mod read_ahead;
+mod walks;
 
 use std::path::Path;
 use std::sync::Arc;

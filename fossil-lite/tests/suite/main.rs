@@ -47,6 +47,8 @@ mod unreadable;
 #[cfg(test)]
 mod upward_names;
 #[cfg(test)]
+mod walks;
+#[cfg(test)]
 mod words;
 #[cfg(test)]
 mod world;

@@ -277,7 +277,7 @@ fn a_long_log_is_only_read_where_somebody_looks() {
 }
 
 /// Bytes of files that the kernel has in memory, as fincore(1) says.
-fn in_memory(files: &[PathBuf]) -> Option<Vec<u64>> {
+pub(crate) fn in_memory(files: &[PathBuf]) -> Option<Vec<u64>> {
     let options = ["--bytes", "--noheadings", "--output", "RES"];
     let output = Command::new("fincore").args(options).args(files).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;

@@ -108,8 +108,8 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         return background::start();
     }
     let blocks = connect(arguments.store.as_deref())?.blocks;
-    let cache = Arc::new(BlockCache::new(blocks, arguments.memory << 20));
-    let tree = Arc::new(Tree::of_archive(cache, score)?);
+    let cache = Arc::new(BlockCache::new(Arc::clone(&blocks), arguments.memory << 20));
+    let tree = Arc::new(Tree::of_archive(cache, score)?.with_beneath(blocks));
     let sides = Sides {
         mount: arguments.mount.clone(),
         listen: arguments.listen.clone(),
