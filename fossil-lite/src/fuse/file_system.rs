@@ -298,6 +298,7 @@ impl Filesystem for DumpFileSystem {
             Err(error) => reply.error(errno(&error)),
         }
         self.give_beside(beside);
+        self.reading.go_ahead(inode.0, file.node());
     }
 
     fn opendir(&self, _: &Request, inode: INodeNo, _: OpenFlags, reply: ReplyOpen) {
