@@ -10,6 +10,7 @@ use std::sync::Arc;
 use vac::format::FileKind;
 
 use crate::FileError;
+use crate::dump::read_ahead::ReadAhead;
 use crate::dump::{Attributes, LATEST, Place, Tree};
 use crate::p9::{FileSystem, Opened, Peer, Qid, Stat};
 use crate::users::{User, Want};
@@ -20,6 +21,7 @@ pub struct DumpFor {
     peer: Peer,
     /// Whether names that come over the network are believed.
     trust: bool,
+    reading: ReadAhead,
 }
 
 /// A place, and who is there.
@@ -35,7 +37,7 @@ impl DumpFor {
     /// What `peer` sees of the dump.
     #[must_use]
     pub fn new(tree: Arc<Tree>, peer: Peer, trust: bool) -> DumpFor {
-        DumpFor { tree, peer, trust }
+        DumpFor { tree, peer, trust, reading: ReadAhead::default() }
     }
 
     fn user(&self, name: &str) -> Result<User, FileError> {
@@ -110,12 +112,13 @@ impl FileSystem for DumpFor {
     fn read(&self, node: &Node, offset: u64, count: u32) -> Result<Vec<u8>, FileError> {
         let Place::File(file) = &node.place else { return Err(FileError::IsADirectory) };
         let content = matches!(file.node().kind(), FileKind::Regular | FileKind::Symlink);
-        let left = if content { file.node().size().saturating_sub(offset) } else { 0 };
-        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(count as usize);
-        let mut data = vec![0; wanted];
-        let read = if wanted == 0 { 0 } else { file.node().read_at(offset, &mut data)? };
-        data.truncate(read);
-        Ok(data)
+        if !content || offset >= file.node().size() {
+            return Ok(Vec::new());
+        }
+        if offset == 0 {
+            self.tree.will_read(file);
+        }
+        self.reading.read(file.content_id(), file.node(), offset, count)
     }
 
     fn list(

@@ -11,6 +11,7 @@ mod catalogue;
 mod contents;
 mod entry;
 mod listing;
+pub(crate) mod read_ahead;
 mod tree;
 mod upcoming;
 mod visits;

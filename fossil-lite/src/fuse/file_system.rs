@@ -8,9 +8,9 @@ use vac::reader::Node;
 
 use super::attributes::{errno, file_attr, file_type};
 use super::inodes::Inodes;
-use super::read_ahead::ReadAhead;
 use super::walks::Walks;
 use crate::FileError;
+use crate::dump::read_ahead::ReadAhead;
 use crate::dump::{Attributes, DumpFile, Place, Tree, is_read_ahead};
 use fuser::{
     Errno, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,

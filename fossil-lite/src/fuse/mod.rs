@@ -8,7 +8,6 @@
 mod attributes;
 mod file_system;
 mod inodes;
-mod read_ahead;
 mod walks;
 
 use std::path::Path;

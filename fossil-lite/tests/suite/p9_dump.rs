@@ -8,6 +8,7 @@ use fossil_lite::p9::{FileSystem, Limits, Listener, Peer, serve};
 use fossil_lite::p9_dump::DumpFor;
 use ninep::sync::client::Client;
 
+use crate::counting::Counting;
 use crate::world::World;
 
 fn world_with_secrets() -> World {
@@ -118,4 +119,40 @@ fn what_did_not_change_has_the_same_qid_in_every_dump() {
     let (before, after) = (qid("0611", "changes"), qid("0612", "changes"));
     assert!(before.path == after.path && before.version != after.version);
     assert_ne!(qid("0612", "another").path, qid("0612", "changes").path);
+}
+
+/// A round trip for a window, not one for each message.
+#[test]
+fn a_file_that_is_read_from_start_to_end_is_read_ahead() {
+    let world = World::new();
+    let source = tempfile::tempdir().unwrap();
+    let content: Vec<u8> = (0..6_000_000u32).flat_map(u32::to_be_bytes).collect();
+    fs::write(source.path().join("large"), &content).unwrap();
+    fs::write(source.path().join("small"), "small").unwrap();
+    world.dump("moby", "2004-06-11T03:00:00Z", source.path());
+    let counting = Counting::of(&world);
+    let tree = world.tree_over(Arc::clone(&counting) as _, Some("moby"));
+    let dump = DumpFor::new(tree, Peer::Local { uid: 0 }, false);
+    let (mut node, _) = dump.attach("", "").unwrap();
+    for name in ["2004", "0611", "large"] {
+        node = dump.walk(&node, name).unwrap().0;
+    }
+    dump.open(&node, false).unwrap();
+    let (calls, blocks, read) = counting.during(|| {
+        let mut read = Vec::new();
+        loop {
+            match dump.read(&node, read.len() as u64, 32 << 10).unwrap() {
+                data if data.is_empty() => return read,
+                data => read.extend(data),
+            }
+        }
+    });
+    assert!(read == content);
+    let needed = content.len().div_ceil(8192) as u64;
+    assert!(blocks <= needed + needed / 50, "{blocks} blocks for {needed}");
+    assert!(calls <= 40, "{calls} round trips for 24 MB");
+    // One piece somewhere brings no others.
+    let (_, blocks, data) = counting.during(|| dump.read(&node, 9_000_000, 100).unwrap());
+    assert_eq!(data, content[9_000_000..][..100]);
+    assert!(blocks <= 4, "{blocks} blocks for 100 bytes");
 }

@@ -4,7 +4,7 @@
 //! that doubles up to [`MOST`]; one that jumps gets what it asks for and no more. While it works
 //! on one window, the next one is read. What is read is kept by the cache of blocks, so that
 //! memory is bounded however many files are read. The kernel asks for several pieces at once, in
-//! any order: what is near the last one goes on.
+//! any order: what is near the last one goes on. So do clients of 9P.
 //!
 //! Locks: [`ReadAhead::readers`] and [`Reader::position`] are held for no longer than it takes to
 //! look there; [`Reader::fetching`] while a window is read, so that those who need it wait for it.
@@ -15,8 +15,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use vac::reader::Node;
 
+use super::ahead;
 use crate::FileError;
-use crate::dump::ahead;
 
 const LEAST: u64 = 256 << 10;
 const MOST: u64 = 4 << 20;
@@ -27,9 +27,9 @@ const NEAR: u64 = 1 << 20;
 /// Files whose readers are remembered.
 const READERS: usize = 256;
 
-/// The files that are being read, by their inode numbers.
+/// The files that are being read, by numbers that tell them apart.
 #[derive(Default)]
-pub(super) struct ReadAhead {
+pub(crate) struct ReadAhead {
     readers: Mutex<Readers>,
 }
 
@@ -68,9 +68,9 @@ impl Default for Position {
 
 impl ReadAhead {
     /// Up to `size` bytes at `offset`; fewer only at the end of the file.
-    pub(super) fn read(
+    pub(crate) fn read(
         &self,
-        inode: u64,
+        number: u64,
         node: &Node,
         offset: u64,
         size: u32,
@@ -78,11 +78,11 @@ impl ReadAhead {
         let left = node.size().saturating_sub(offset);
         let wanted = u64::from(size).min(left);
         if left > wanted || offset > 0 {
-            let (reader, most) = self.readers.lock().reader(inode);
+            let (reader, most) = self.readers.lock().reader(number);
             reader.advance(node, offset, offset + wanted, most);
         }
         if left == wanted {
-            self.readers.lock().files.remove(&inode);
+            self.readers.lock().files.remove(&number);
         }
         let mut data = vec![0; usize::try_from(wanted).unwrap_or(0)];
         let read = node.read_at(offset, &mut data)?;
@@ -91,8 +91,8 @@ impl ReadAhead {
     }
 
     /// Reads what will be asked for next, if a file is being read. For a thread that has answered.
-    pub(super) fn go_ahead(&self, inode: u64, node: &Node) {
-        let Some((reader, most)) = self.readers.lock().known(inode) else { return };
+    pub(crate) fn go_ahead(&self, number: u64, node: &Node) {
+        let Some((reader, most)) = self.readers.lock().known(number) else { return };
         let Some(_fetching) = reader.fetching.try_lock() else { return };
         let Some(range) = reader.position.lock().next_window(node.size(), most) else { return };
         ahead::range(&**node.store(), node.content(), range.clone());
@@ -102,25 +102,25 @@ impl ReadAhead {
 
 impl Readers {
     /// The reader of a file, and how much it may read ahead.
-    fn reader(&mut self, inode: u64) -> (Arc<Reader>, u64) {
-        if let Some(known) = self.known(inode) {
+    fn reader(&mut self, number: u64) -> (Arc<Reader>, u64) {
+        if let Some(known) = self.known(number) {
             return known;
         }
         if self.files.len() >= READERS {
             let oldest = self.files.iter().min_by_key(|(_, (last, _))| *last);
-            if let Some(oldest) = oldest.map(|(inode, _)| *inode) {
+            if let Some(oldest) = oldest.map(|(number, _)| *number) {
                 self.files.remove(&oldest);
             }
         }
         let reader = Arc::<Reader>::default();
-        self.files.insert(inode, (self.now, Arc::clone(&reader)));
+        self.files.insert(number, (self.now, Arc::clone(&reader)));
         (reader, self.most())
     }
 
-    fn known(&mut self, inode: u64) -> Option<(Arc<Reader>, u64)> {
+    fn known(&mut self, number: u64) -> Option<(Arc<Reader>, u64)> {
         self.now += 1;
         let (now, most) = (self.now, self.most());
-        let (last, reader) = self.files.get_mut(&inode)?;
+        let (last, reader) = self.files.get_mut(&number)?;
         *last = now;
         Some((Arc::clone(reader), most))
     }
