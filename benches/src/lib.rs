@@ -9,4 +9,5 @@ pub mod blocks;
 pub mod bounds;
 pub mod process;
 pub mod random;
+pub mod remove;
 pub mod table;

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use venti_benches::remove::remove;
 
 use crate::report::Row;
 use crate::world::{Ground, Server};
@@ -87,7 +88,7 @@ fn main() -> Result<()> {
         print!("{}", report::table(&rows));
     }
     if !arguments.keep {
-        fs::remove_dir_all(&ground.work).context("removing what was made")?;
+        remove(&ground.work)?;
     }
     Ok(())
 }

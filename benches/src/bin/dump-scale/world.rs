@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use venti_benches::process::{Background, Cost, peak_memory_of_family, run};
+use venti_benches::remove::remove;
 use venti_proto::Score;
 use venti_proto::client::Client;
 use venti_proto::roots::{RootLog, RootQuery};
@@ -49,7 +50,7 @@ impl Ground {
     /// A directory that is empty.
     pub(crate) fn fresh(&self, name: &str) -> Result<PathBuf> {
         let path = self.work.join(name);
-        let _none_before = fs::remove_dir_all(&path);
+        remove(&path)?;
         fs::create_dir_all(&path)?;
         Ok(path)
     }

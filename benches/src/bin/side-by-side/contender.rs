@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use venti_benches::process::{
     Background, Cost, peak_memory_of_family, processor_seconds_of_family, run,
 };
+use venti_benches::remove::remove;
 
 use crate::recipe::Recipe;
 
@@ -70,7 +71,7 @@ impl<'a> Contender<'a> {
     pub(crate) fn reset(&mut self) -> Result<()> {
         self.server = None;
         self.number = 0;
-        let _none_before = fs::remove_dir_all(&self.directory);
+        remove(&self.directory)?;
         fs::create_dir_all(self.store())?;
         fs::create_dir_all(self.scratch())?;
         self.port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
@@ -106,7 +107,7 @@ impl<'a> Contender<'a> {
 
     /// Restores the archive made last into the target, which is emptied before.
     pub(crate) fn restore(&mut self) -> Result<Option<Cost>> {
-        let _none_before = fs::remove_dir_all(&self.ground.target);
+        remove(&self.ground.target)?;
         fs::create_dir_all(&self.ground.target)?;
         self.step(self.recipe.restore)
     }

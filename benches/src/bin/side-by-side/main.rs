@@ -14,9 +14,10 @@ mod tree;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use venti_benches::process::Cost;
+use venti_benches::remove::remove;
 
 use crate::contender::{Contender, Ground};
 use crate::recipe::RECIPES;
@@ -30,7 +31,7 @@ struct Arguments {
     /// Directory for the tree and the stores (needs about 10 GB)
     #[arg(long, default_value = "target/side-by-side")]
     work: PathBuf,
-    /// Directory to restore into, on a tmpfs; it is emptied
+    /// Directory to restore into, on a tmpfs; it is removed and made again
     #[arg(long, default_value = "/dev/shm/venti-side-by-side")]
     target: PathBuf,
     /// The tree
@@ -82,9 +83,9 @@ fn main() -> Result<()> {
         print!("{}", report::tables(&measured));
     }
     if !arguments.keep {
-        fs::remove_dir_all(ground.work.join("stores")).context("removing the stores")?;
-        fs::remove_dir_all(ground.work.join(tree)).context("removing the tree")?;
-        let _never_made = fs::remove_dir_all(&ground.target);
+        remove(&ground.work.join("stores"))?;
+        remove(&ground.work.join(tree))?;
+        remove(&ground.target)?;
     }
     Ok(())
 }

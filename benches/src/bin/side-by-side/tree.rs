@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use venti_benches::random::Random;
+use venti_benches::remove::remove;
 
 /// Which tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -37,7 +38,7 @@ pub(crate) fn make(kind: Kind, work: &Path) -> Result<()> {
     if !tree.exists() {
         // Made beside and renamed: a tree that is there is whole.
         let unfinished = work.join(format!("{}.unfinished", kind.name()));
-        let _left_over = fs::remove_dir_all(&unfinished);
+        remove(&unfinished)?;
         fs::create_dir_all(&unfinished)?;
         match kind {
             Kind::Mixed => copy_system(&unfinished)?,
