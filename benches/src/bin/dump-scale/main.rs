@@ -16,7 +16,7 @@ mod world;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use venti_benches::remove::remove;
 
