@@ -73,11 +73,11 @@ pub enum Failure {
         /// The most bytes that are taken.
         limit: u64,
     },
-    /// A host is not in the log of roots.
-    #[error("no archive of {host} is recorded")]
+    /// A host is not in the log of roots, or nobody is.
+    #[error("no archive{} is recorded", host.as_ref().map(|host| format!(" of {host}")).unwrap_or_default())]
     NoArchive {
-        /// Its name.
-        host: HostName,
+        /// The only host that was asked for.
+        host: Option<HostName>,
     },
     /// A block is not there under any type.
     #[error("no block with score {score} is stored, under no type")]

@@ -81,9 +81,9 @@ fn list(arguments: &Arguments, log: &dyn RootLog) -> Result<Outcome, Failure> {
         // They are listed all the same, without what nobody here knows.
         Err(_) => log.each(&query, &mut |record| show(&record, None))?,
     }
-    match host {
-        Some(host) if !recorded => Err(Failure::NoArchive { host: host.clone() }),
-        _ => printed.map(|()| Outcome::Complete),
+    match recorded {
+        true => printed.map(|()| Outcome::Complete),
+        false => Err(Failure::NoArchive { host: host.cloned() }),
     }
 }
 

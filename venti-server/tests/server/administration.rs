@@ -212,6 +212,8 @@ fn roots_that_hosts_record_are_kept_and_listed() {
     let store = directory.path().join("store");
     let server = Served::start(&store, &["--time-zone", "Europe/Berlin"]);
     let client = server.client();
+    let nothing = fails(1, &["roots", "-h", &server.address], b"");
+    assert_eq!(nothing, "venti: no archive is recorded\n");
     let mut scores = Vec::new();
     for (host, number) in [("www", 1), ("mail", 2), ("www", 3)] {
         let block = Root { name: vec![b'0' + number], ..Root::vac(Score::ZERO, 8192) };
