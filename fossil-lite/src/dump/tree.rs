@@ -416,7 +416,8 @@ impl Tree {
             Place::Latest(host, dump) => {
                 // The kernel keeps what a link says: one that says something else is another.
                 let sequence = dump.record.sequence.to_be_bytes();
-                let parts = [b"latest", host.as_str().as_bytes(), &sequence];
+                let name = dump.name.to_string();
+                let parts = [b"latest", host.as_str().as_bytes(), &sequence, name.as_bytes()];
                 Attributes {
                     kind: FileKind::Symlink,
                     permissions: 0o777,

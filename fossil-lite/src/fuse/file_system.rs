@@ -205,8 +205,9 @@ impl DumpFileSystem {
 
 fn lifetime(place: &Place) -> Duration {
     match place {
-        Place::File(_) => FOR_EVER,
-        Place::Top | Place::Host(_) | Place::Year(..) | Place::Latest(..) => SHORT,
+        // The server's time zone says what the name of a dump is.
+        Place::File(file) if file.parent().is_some() => FOR_EVER,
+        Place::File(_) | Place::Top | Place::Host(_) | Place::Year(..) | Place::Latest(..) => SHORT,
         Place::Dump(..) => Duration::ZERO,
     }
 }
@@ -326,7 +327,9 @@ impl Filesystem for DumpFileSystem {
             let (attributes, _) = self.listed(&place);
             let (number, kind) = match is_dot(name) {
                 true => (inode.0, FileType::Directory),
-                false => (Inodes::number(inode.0, name, &attributes), file_type(attributes.kind)),
+                false => {
+                    (Inodes::number(inode.0, name, &place, &attributes), file_type(attributes.kind))
+                }
             };
             !reply.add(INodeNo(number), behind, kind, OsStr::from_bytes(name))
         });

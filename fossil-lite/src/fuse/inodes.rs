@@ -16,10 +16,11 @@ enum Identity {
     Root,
     /// A version of a file, in whichever dump.
     File(FileId),
-    /// A directory in a directory.
+    /// A directory in a directory. Of a dump also which one, for a day may be cut anew.
     Directory {
         parent: u64,
         name: Vec<u8>,
+        dump: Option<u64>,
     },
 }
 
@@ -56,7 +57,7 @@ impl Inodes {
         place: &Place,
         attributes: &Attributes,
     ) -> u64 {
-        let (mut inode, identity) = identify(parent, name, attributes);
+        let (mut inode, identity) = identify(parent, name, place, attributes);
         let mut known = self.known.lock();
         loop {
             let found = known.entry(inode).or_insert_with(|| Inode {
@@ -76,13 +77,13 @@ impl Inodes {
     }
 
     /// The number that a file would get, without telling the kernel of it.
-    pub(super) fn number(parent: u64, name: &[u8], attributes: &Attributes) -> u64 {
-        identify(parent, name, attributes).0
+    pub(super) fn number(parent: u64, name: &[u8], place: &Place, attributes: &Attributes) -> u64 {
+        identify(parent, name, place, attributes).0
     }
 
     /// The number by which the kernel knows a file, if it does.
     pub(super) fn known(&self, attributes: &Attributes) -> Option<u64> {
-        let (inode, identity) = identify(ROOT, b"", attributes);
+        let (inode, identity) = identify_file(attributes.id);
         let known = self.known.lock();
         known.get(&inode).filter(|found| found.identity == identity).map(|_| inode)
     }
@@ -99,17 +100,30 @@ impl Inodes {
     }
 }
 
-fn identify(parent: u64, name: &[u8], attributes: &Attributes) -> (u64, Identity) {
-    let (bytes, identity) = if attributes.is_directory() {
-        let bytes = [&b"directory"[..], &parent.to_be_bytes(), name].concat();
-        (bytes, Identity::Directory { parent, name: name.to_vec() })
-    } else {
-        let FileId { path, version } = attributes.id;
-        let bytes = [&b"file"[..], &path.to_be_bytes(), &version.to_be_bytes()].concat();
-        (bytes, Identity::File(attributes.id))
+fn identify(parent: u64, name: &[u8], place: &Place, attributes: &Attributes) -> (u64, Identity) {
+    if !attributes.is_directory() {
+        return identify_file(attributes.id);
+    }
+    let dump = match place {
+        Place::Dump(_, dump) => Some(dump.record.sequence),
+        Place::File(file) if file.parent().is_none() => Some(file.dump().record.sequence),
+        _ => None,
     };
-    let [a, b, c, d, e, f, g, h, ..] = *blake3::hash(&bytes).as_bytes();
-    ((u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 1).max(2), identity)
+    let mut bytes = [&b"directory"[..], &parent.to_be_bytes()].concat();
+    bytes.extend(dump.iter().flat_map(|sequence| sequence.to_be_bytes()));
+    bytes.extend(name);
+    (number(&bytes), Identity::Directory { parent, name: name.to_vec(), dump })
+}
+
+fn identify_file(id: FileId) -> (u64, Identity) {
+    let FileId { path, version } = id;
+    let bytes = [&b"file"[..], &path.to_be_bytes(), &version.to_be_bytes()].concat();
+    (number(&bytes), Identity::File(id))
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *blake3::hash(bytes).as_bytes();
+    (u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 1).max(2)
 }
 
 #[cfg(test)]
@@ -135,7 +149,7 @@ mod tests {
         assert_ne!(near, one, "what 9P shows of both is the same");
         let directory = Attributes::synthetic(7, Timestamp::default());
         assert_ne!(tell(1, b"a", &directory), tell(2, b"a", &directory));
-        assert_eq!(Inodes::number(1, b"a", &file(7, 1)), one);
+        assert_eq!(Inodes::number(1, b"a", &Place::Top, &file(7, 1)), one);
         assert_eq!(inodes.known(&file(7, 1)), Some(one));
         inodes.forget(one, 1);
         assert!(inodes.place(one).is_some());
@@ -148,7 +162,7 @@ mod tests {
     #[test]
     fn numbers_that_collide_are_told_apart() {
         let inodes = Inodes::new(Place::Top);
-        let wanted = Inodes::number(1, b"a", &file(7, 1));
+        let wanted = Inodes::number(1, b"a", &Place::Top, &file(7, 1));
         let other = Inode { identity: Identity::Root, place: Place::Top, lookups: 1 };
         inodes.known.lock().insert(wanted, other);
         assert_eq!(inodes.tell(1, b"a", &Place::Top, &file(7, 1)), wanted + 1);

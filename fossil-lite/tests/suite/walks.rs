@@ -8,6 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fossil_lite::dump::{DumpFile, Place, Tree};
+use parking_lot::Mutex;
+use venti_proto::roots::{
+    MemoryRootLog, NewRoot, RootLog, RootLogError, RootPage, RootQuery, RootRecord,
+};
 
 use crate::counting::Counting;
 use crate::fuse_mount::{Mounted, can_mount};
@@ -201,7 +205,7 @@ fn files_of_a_walk_are_in_the_kernel_before_they_are_asked_for() {
     for directory in &directories[..2] {
         copy(directory, &copies.path().join(directory.file_name().unwrap()), Order::Listed);
     }
-    let files = entries(&directories[3], Order::Listed);
+    let files = entries(&directories[2], Order::Listed);
     let Some(found) = in_memory(&files) else { return eprintln!("skipped: no fincore(1)") };
     assert!(found[..4].iter().all(|bytes| *bytes == 8192), "{found:?}");
     let limit = Instant::now() + Duration::from_secs(20);
@@ -239,5 +243,60 @@ fn a_directory_that_stays_open_shows_new_dumps() {
     while !names().contains(&c"0612".to_owned()) {
         assert!(Instant::now() < limit, "the new dump appears");
         std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A log in another time zone from some time on.
+struct Moving {
+    log: Arc<MemoryRootLog>,
+    zone: Mutex<&'static str>,
+}
+
+impl RootLog for Moving {
+    fn record(&self, root: &NewRoot) -> Result<RootRecord, RootLogError> {
+        self.log.record(root)
+    }
+
+    fn list(&self, query: &RootQuery) -> Result<RootPage, RootLogError> {
+        let page = self.log.list(query)?;
+        Ok(RootPage { time_zone: (*self.zone.lock()).to_owned(), ..page })
+    }
+
+    fn watch(&self, known: u64, time: Duration) -> Result<u64, RootLogError> {
+        self.log.watch(known, time)
+    }
+}
+
+/// The kernel was told what a name of a day leads to, and it leads to something else now.
+#[test]
+fn a_mount_follows_to_another_time_zone() {
+    if !can_mount() {
+        return;
+    }
+    let world = World::new();
+    let source = tempfile::tempdir().unwrap();
+    // Days of Tokyo: the 11th, and twice the 12th. In UTC the 11th twice, and the 12th.
+    for (number, time) in ["2004-06-11T03", "2004-06-11T23", "2004-06-12T03"].iter().enumerate() {
+        fs::write(source.path().join("file"), number.to_string()).unwrap();
+        world.dump("moby", &format!("{time}:00:00Z"), source.path());
+    }
+    let zone = Mutex::new("Asia/Tokyo");
+    let log = Arc::new(Moving { log: Arc::clone(&world.log), zone });
+    let store = Arc::clone(&world.store) as _;
+    let mounted = Mounted::new(World::tree_of(Arc::clone(&log) as _, store, Some("moby")));
+    let read = |name: &str| fs::read_to_string(mounted.path().join(name).join("file")).ok();
+    let all = |names: [&str; 4]| names.map(read);
+    let names = ["2004/0611", "2004/0611.1", "2004/0612", "2004/0612.1"];
+    let of = |contents: [Option<&str>; 4]| contents.map(|content| content.map(str::to_owned));
+    assert_eq!(all(names), of([Some("0"), None, Some("1"), Some("2")]));
+    let latest = mounted.path().join("latest");
+    assert_eq!(fs::read_link(&latest).unwrap(), Path::new("2004/0612.1"));
+    *log.zone.lock() = "UTC";
+    let limit = Instant::now() + Duration::from_secs(20);
+    while all(names) != of([Some("0"), Some("1"), Some("2"), None])
+        || fs::read_link(&latest).unwrap() != Path::new("2004/0612")
+    {
+        assert!(Instant::now() < limit, "{:?}", all(names));
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
