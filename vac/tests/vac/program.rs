@@ -15,6 +15,18 @@ struct Desk {
 }
 
 impl Desk {
+    /// Restores an archive as an ordinary user: how that ended, and what it said.
+    fn unvac_as_nobody(&self, archive: &str) -> (Option<i32>, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_unvac"))
+            .args(["-h", "./store", "-C", "out", archive])
+            .current_dir(self.place.path())
+            .uid(65_534)
+            .gid(65_534)
+            .output()
+            .unwrap();
+        (output.status.code(), text(&output.stderr))
+    }
+
     fn new() -> Desk {
         let place = tempfile::tempdir().unwrap();
         let tree = place.path().join("tree");
@@ -148,15 +160,8 @@ fn a_target_that_may_not_be_written_to_is_refused() {
         assert!(opened.unwrap().success());
     }
     fs::set_permissions(desk.place.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_unvac"))
-        .args(["-h", "./store", "-C", "out", "tree.vac"])
-        .current_dir(desk.place.path())
-        .uid(65_534)
-        .gid(65_534)
-        .output()
-        .unwrap();
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(12), "{said}");
+    let (code, said) = desk.unvac_as_nobody("tree.vac");
+    assert_eq!(code, Some(12), "{said}");
     assert!(said.contains("out: write to the target: Permission denied"), "{said}");
 }
 
@@ -254,15 +259,8 @@ fn others_than_the_superuser_get_what_they_may() {
         .unwrap();
     assert!(opened.success());
     fs::set_permissions(desk.place.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_unvac"))
-        .args(["-h", "./store", "-C", "out", "other.vac"])
-        .current_dir(desk.place.path())
-        .uid(65_534)
-        .gid(65_534)
-        .output()
-        .unwrap();
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{said}");
+    let (code, said) = desk.unvac_as_nobody("other.vac");
+    assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("tree/null: make it"), "{said}");
     assert!(said.contains("files belong to you and not to their owners"), "{said}");
     let hello = fs::metadata(desk.path("out/tree/hello")).unwrap();
