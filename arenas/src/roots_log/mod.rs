@@ -108,7 +108,7 @@ impl RootsLog {
         let key = blake3::derive_key("venti roots v1", &options.identity);
         let read_only = options.read_only;
         let recovery = Recovery { disk: &**disk, blocks: &*blocks, roots, key: &key, read_only };
-        let Recovered { records, length, report } = recovery.run()?;
+        let Recovered { records, length, report, looked } = recovery.run()?;
         let (file, length) = if options.read_only {
             (None, length)
         } else {
@@ -135,6 +135,9 @@ impl RootsLog {
             grown: Condvar::new(),
         };
         log.repair_last()?;
+        if !read_only {
+            looked.note(&**disk, &key, roots, log.state.lock().next());
+        }
         Ok(log)
     }
 

@@ -55,12 +55,16 @@ impl RootBlocks for Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::SimDisk;
-    use crate::{ScriptedEnvironment, StoreOptions, names};
+    use crate::disk::{Fault, FaultPlan, SimDisk};
+    use crate::{OpenError, ScriptedEnvironment, StoreOptions, names};
     use venti_proto::roots::{Completeness, NewRoot, RootLog, RootQuery, RootRecord};
     use venti_proto::{BlockBatch, BlockStore, BlockType, Score};
 
     fn open(disk: &SimDisk, read_only: bool) -> Store {
+        try_open(disk, read_only).unwrap()
+    }
+
+    fn try_open(disk: &SimDisk, read_only: bool) -> Result<Store, OpenError> {
         let options = StoreOptions {
             create: !read_only,
             read_only,
@@ -69,7 +73,7 @@ mod tests {
             environment: Arc::new(ScriptedEnvironment::default()),
             ..StoreOptions::default()
         };
-        Store::open(Arc::new(disk.clone()), options).unwrap()
+        Store::open(Arc::new(disk.clone()), options)
     }
 
     fn log_of(store: &Store) -> RootsLog {
@@ -151,6 +155,38 @@ mod tests {
             drop(log);
             assert!(!log_of(&open(&image, false)).report().rebuilt, "{kept}");
         }
+    }
+
+    /// A record that was never acknowledged may be lost, and is not called lost then, wherever the
+    /// opening after it was interrupted.
+    #[test]
+    fn what_was_never_acknowledged_is_never_missing() {
+        let disk = SimDisk::new(1);
+        let store = open(&disk, false);
+        let log = log_of(&store);
+        let records = [record(&store, &log, 0)];
+        fill(&store, 7);
+        let root = Root::vac(Score::of(b"1"), 8192).encode().unwrap();
+        let score = write(&store, BlockType::ROOT, &root);
+        store.sync().unwrap();
+        // The file gets the record, and only the page cache has it.
+        let after = 1;
+        disk.set_faults(Some(FaultPlan { after, fault: Fault::Io, forever: true }));
+        log.record(&NewRoot { score, ..records[0].root.clone() }).unwrap_err();
+        let mut noted = 0;
+        for calls in 0..400 {
+            let image = disk.kill();
+            image.set_faults(Some(FaultPlan { after: calls, fault: Fault::Io, forever: true }));
+            drop(try_open(&image, false).map(|store| {
+                let _ = store.roots_log("UTC", Arc::new(ScriptedEnvironment::default()));
+            }));
+            let image = image.crash(calls);
+            noted += u32::from(image.contents(names::ROOTS_SEEN).is_some());
+            let log = log_of(&open(&image, false));
+            assert!(all(&log).starts_with(&records), "call {calls}");
+            assert_eq!(log.report().missing, 0, "call {calls}");
+        }
+        assert!(noted > 0 && noted < 400, "{noted}");
     }
 
     /// How far the log of blocks was looked through is written down, and goes on being true.

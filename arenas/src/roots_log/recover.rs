@@ -59,6 +59,15 @@ pub(super) struct Recovered {
     /// Bytes of the file that hold them; no place in it if the file has others.
     pub(super) length: u64,
     pub(super) report: RootsLogReport,
+    pub(super) looked: Looked,
+}
+
+/// How far the log of blocks was looked through.
+pub(super) struct Looked {
+    /// What is written down of an earlier time.
+    seen: Option<Seen>,
+    /// From there on it was done now.
+    from: Location,
 }
 
 impl Recovery<'_> {
@@ -84,10 +93,7 @@ impl Recovery<'_> {
             }
         }
         report.records = records.len() as u64;
-        if !self.read_only {
-            self.note(seen, from, next(&records));
-        }
-        Ok(Recovered { records, length, report })
+        Ok(Recovered { records, length, report, looked: Looked { seen, from } })
     }
 
     /// Loads the file, which is whole only if the blocks have no more. Returns from where on they
@@ -138,15 +144,17 @@ impl Recovery<'_> {
         })?;
         Ok(found?)
     }
+}
 
-    /// Writes down how far the log of blocks was looked through, if that is worth it or what is
-    /// written there is wrong.
-    fn note(&self, seen: Option<Seen>, from: Location, next: u64) {
-        let arena = self.roots.first_open_arena();
-        let wrong = seen.is_some_and(|seen| seen.next > next);
-        if wrong || arena.saturating_sub(from.arena) > MANY_ARENAS {
+impl Looked {
+    /// Writes it down, if that is worth it or what is written there is wrong. All records must be
+    /// durable: one that is lost later is called lost.
+    pub(super) fn note(&self, disk: &dyn Disk, key: &[u8; 32], roots: &dyn RootBlocks, next: u64) {
+        let arena = roots.first_open_arena();
+        let wrong = self.seen.is_some_and(|seen| seen.next > next);
+        if wrong || arena.saturating_sub(self.from.arena) > MANY_ARENAS {
             // Without it the next opening takes longer, and that is all.
-            let _ = seen::store(self.disk, self.key, Seen { arena, next });
+            let _ = seen::store(disk, key, Seen { arena, next });
         }
     }
 }
