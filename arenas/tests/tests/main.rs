@@ -14,4 +14,5 @@ mod model;
 mod read_only;
 mod recovery_rows;
 mod reports;
+mod roots_crashes;
 mod support;
