@@ -1,5 +1,6 @@
 //! The house rules that a program can check: sizes, leftovers, and documents that still exist.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -143,6 +144,51 @@ fn every_source_file_says_what_it_is() {
         .map(|path| path.display().to_string())
         .collect();
     assert_none("source files without a comment at their head", &silent);
+}
+
+/// Of each package of the list: its name, and the names of what it depends on.
+fn locked(list: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let package = |text: &str| {
+        let (_, name) = text.split_once("name = \"")?;
+        let (_, names) = text.split_once("dependencies = [\n").unwrap_or_default();
+        // "NAME", or "NAME VERSION" where there are several.
+        let named =
+            names.lines().filter_map(|line| line.strip_prefix(" \"")?.split(['"', ' ']).next());
+        Some((name.split_once('"')?.0.to_owned(), named.map(str::to_owned).collect()))
+    };
+    list.split("[[package]]").filter_map(package).collect()
+}
+
+/// The names in the section `[dependencies]`.
+fn wanted(manifest: &str) -> BTreeSet<String> {
+    let (_, section) = manifest.split_once("\n[dependencies]\n").unwrap_or_default();
+    let lines = section.lines().take_while(|line| !line.starts_with('['));
+    let lines = lines.filter(|line| !line.starts_with('#'));
+    let names = lines.filter_map(|line| line.split([' ', '.', '=']).next());
+    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+/// The fuzz targets are no part of the workspace: nothing else notices that they are left behind.
+#[test]
+fn the_fuzz_targets_have_the_dependencies_that_their_crates_have() {
+    let locked = locked(&read(Path::new("fuzz/Cargo.lock")));
+    let mut wrong = Vec::new();
+    for path in files(&["toml"]).iter().filter(|path| path.ends_with("Cargo.toml")) {
+        let Some(name) = path.parent().and_then(Path::file_name).and_then(|name| name.to_str())
+        else {
+            continue;
+        };
+        let wanted = wanted(&read(path));
+        match locked.get(name) {
+            Some(locked) if *locked != wanted => {
+                let differ: Vec<_> = locked.symmetric_difference(&wanted).collect();
+                wrong.push(format!("{name}: {differ:?}"));
+            }
+            _ => {}
+        }
+    }
+    assert!(locked.contains_key("fuzz"), "the list has the targets themselves");
+    assert_none("fuzz/Cargo.lock is not up to date (cargo metadata in fuzz/ mends it)", &wrong);
 }
 
 #[test]
