@@ -65,6 +65,10 @@ fn a_signal_ends_whatever_is_written_to_a_pipe() {
             first.read_exact(&mut [0]).unwrap();
             send(&child, signal);
             let (mut written, mut said) = (Vec::new(), String::new());
+            // What fills one pipe waits there, and does not end the other.
+            if to_error {
+                err.read_to_string(&mut said).unwrap();
+            }
             out.read_to_end(&mut written).unwrap();
             err.read_to_string(&mut said).unwrap();
             let status = child.wait().unwrap();
