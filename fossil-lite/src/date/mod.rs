@@ -5,4 +5,4 @@
 
 mod when;
 
-pub use when::{DateError, When};
+pub use when::{DateError, Numbered, When};

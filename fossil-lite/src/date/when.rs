@@ -115,7 +115,20 @@ impl fmt::Display for When {
             When::Day(day) => write!(f, "on or before {}", name(day)),
             When::Before(day) => write!(f, "before {}", name(day)),
             When::Moment(moment) => write!(f, "at or before {moment}"),
-            When::Dump(dump) => write!(f, "up to {dump}"),
+            When::Dump(dump) => write!(f, "up to {}", Numbered(*dump)),
+        }
+    }
+}
+
+/// A dump, as [`When::parse`] takes it for that one: its name alone means the whole day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbered(pub DumpName);
+
+impl fmt::Display for Numbered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.number {
+            0 => write!(f, "{}.0", self.0),
+            _ => self.0.fmt(f),
         }
     }
 }
@@ -200,9 +213,17 @@ fn parse_ago(text: &str, now: &Zoned) -> Parsed<When> {
     }
 }
 
-/// `2004/0611.1`, as the dump is named.
+/// `2004/0611.1`, as the dump is named, and `2004/0611.0` for the first of a day, whose name is that
+/// of the day.
 fn parse_numbered(text: &str) -> Parsed<When> {
-    text.contains('.').then(|| text.parse().ok().map(When::Dump))
+    if !text.contains('.') {
+        return None;
+    }
+    let dump: Option<DumpName> = match text.strip_suffix(".0") {
+        Some(day) => day.parse().ok().filter(|first: &DumpName| first.number == 0),
+        None => text.parse().ok(),
+    };
+    Some(dump.map(When::Dump))
 }
 
 fn parse_day(text: &str, today: Date) -> Parsed<Date> {
@@ -314,7 +335,10 @@ mod tests {
         assert_eq!(parse("31"), When::Day(date(2005, 1, 31)));
         assert_eq!(parse("0229"), When::Day(date(2004, 2, 29)));
         assert_eq!(parse("991231"), When::Day(date(1999, 12, 31)));
-        assert_eq!(parse("2004/0611.2"), When::Dump("2004/0611.2".parse().unwrap()));
+        for text in ["2004/0611.0", "2004/0611.2", "2004/0611.10"] {
+            let When::Dump(dump) = parse(text) else { panic!("{text}") };
+            assert_eq!((dump.day, Numbered(dump).to_string().as_str()), (date(2004, 6, 11), text));
+        }
     }
 
     #[test]
@@ -388,6 +412,9 @@ mod tests {
             "2004-02-30",
             "2005/0229",
             "2004/0611.x",
+            "2004/0611.01",
+            "2004/0611.1.0",
+            "2004/0230.0",
             "2004-06-11 24:30",
             "2004-06-11 18:61",
             "9999999 years ago",

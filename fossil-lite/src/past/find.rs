@@ -6,7 +6,7 @@ use venti_proto::roots::HostName;
 
 use super::resolve;
 use crate::FileError;
-use crate::date::When;
+use crate::date::{Numbered, When};
 use crate::dump::{Dump, DumpFile, Tree};
 use venti_proto::roots::DumpName;
 
@@ -56,12 +56,26 @@ pub enum Missing {
         /// Where it was looked for.
         dump: DumpName,
         /// The nearest dump that has it.
-        nearest: Option<DumpName>,
+        nearest: Option<Nearest>,
     },
 }
 
-fn elsewhere(dump: Option<DumpName>) -> String {
-    dump.map_or_else(|| " nor in any other".to_owned(), |dump| format!("; it is in {dump}"))
+/// The nearest dump that has a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nearest {
+    /// Which one.
+    pub dump: DumpName,
+    /// Whether its day has no other: then the day means it.
+    pub is_alone: bool,
+}
+
+/// What to give as the date, for whoever wants that one.
+fn elsewhere(nearest: Option<Nearest>) -> String {
+    match nearest {
+        Some(Nearest { dump, is_alone: true }) => format!("; it is in {dump}"),
+        Some(Nearest { dump, is_alone: false }) => format!("; it is in {}", Numbered(dump)),
+        None => " nor in any other".to_owned(),
+    }
 }
 
 /// Finds a file in the newest dump that is included. A host may archive different parts of
@@ -125,12 +139,16 @@ fn nearest_with(
     from: &Dump,
     path: &[u8],
     follow_last: bool,
-) -> Result<Option<DumpName>, FileError> {
+) -> Result<Option<Nearest>, FileError> {
     let mut others: Vec<&Arc<Dump>> = dumps.iter().filter(|dump| dump.name != from.name).collect();
     others.sort_by_key(|dump| dump.record.time.abs_diff(from.record.time));
     for dump in others {
         match look(tree, host, dump, path, follow_last) {
-            Ok(Some(_)) => return Ok(Some(dump.name)),
+            Ok(Some(_)) => {
+                let dump = dump.name;
+                let of_the_day = dumps.iter().filter(|other| other.name.day == dump.day);
+                return Ok(Some(Nearest { dump, is_alone: of_the_day.count() == 1 }));
+            }
             Err(error @ FileError::Unreachable { .. }) => return Err(error),
             Ok(None) | Err(_) => {}
         }

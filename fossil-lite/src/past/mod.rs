@@ -17,7 +17,7 @@ mod resolve;
 
 pub use compare::{Side, SideVersion, show_difference};
 pub use extract::{Extracted, Purpose, Tell, extract, is_unchanged};
-pub use find::{Found, Missing, find};
+pub use find::{Found, Missing, Nearest, find};
 pub use followed::{Asked, followed_history};
 pub use history::{History, Sighting, Snapshot, Version, history, kind_name};
 pub use history_cache::HistoryCache;

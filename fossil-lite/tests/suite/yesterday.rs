@@ -246,3 +246,26 @@ fn one_process_in_the_past_of_a_user() {
     }
     assert_eq!(fs::read(&inside).unwrap(), b"today\n", "for nobody else");
 }
+
+#[test]
+fn the_first_of_several_dumps_of_a_day_can_be_named() {
+    let machine = Machine::new();
+    let (old, new) = (machine.home("old"), machine.home("new"));
+    fs::write(&old, "one\n").unwrap();
+    machine.dump("2004-06-11T03:00:00Z");
+    fs::rename(&old, &new).unwrap();
+    machine.dump("2004-06-11T04:00:00Z");
+    let [old, new] = [old, new].map(|path| path.to_str().unwrap().to_owned());
+    for date in ["2004/0611", "2004/0611.1"] {
+        let ran = machine.yesterday(&["-d", date, "--cat", &old]);
+        let said = format!("{old} is not in the dump 2004/0611.1; it is in 2004/0611.0\n");
+        assert!(ran.code == 1 && ran.err.ends_with(&said), "{date}: {}", ran.err);
+    }
+    let ran = machine.yesterday(&["-d", "2004/0611.0", "--cat", &old]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "one\n"), "{}", ran.err);
+    let ran = machine.yesterday(&["-d", "2004/0611.0", "--cat", &new]);
+    let said = format!("{new} is not in the dump 2004/0611; it is in 2004/0611.1\n");
+    assert!(ran.code == 1 && ran.err.ends_with(&said), "{}", ran.err);
+    let ran = machine.hist(&["-s", "2004/0611.0", &old]);
+    assert!(ran.code == 0 && ran.out.contains("/2004/0611/"), "{}{}", ran.out, ran.err);
+}

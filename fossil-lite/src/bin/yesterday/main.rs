@@ -105,7 +105,8 @@ struct Arguments {
     source: Source,
 
     /// The last version on or before DATE: 2004/0611, 0611, 11, 2004-06-11 18:30, monday,
-    /// '2 weeks ago'; -2004/0611 is the same as -d 2004/0611, for all that begin with a digit
+    /// '2 weeks ago', or a dump of several of a day: 2004/0611.0 is the first, 2004/0611.1 the
+    /// second; -2004/0611 is the same as -d 2004/0611, for all that begin with a digit
     #[arg(short = 'd', long = "date", value_name = "DATE", conflicts_with = "days")]
     date: Option<String>,
 
