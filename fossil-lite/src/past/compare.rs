@@ -3,17 +3,19 @@
 //! What they are is compared first, in words. Only two files, or two directories, are given to
 //! diff(1): it would wait for ever for the other end of a pipe, and follow a link.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use vac::extractor::remove_directory;
 use vac::format::FileKind;
 
-use super::{Purpose, Tell, extract};
+use super::kinds::{self, NO_DEVICE, Placed};
+use super::{Extracted, Purpose, Tell, extract};
 use crate::FileError;
 use crate::dump::DumpFile;
 use crate::program::{Failure, system};
@@ -44,12 +46,10 @@ enum Inside {
 impl Side {
     /// What it is in words, and what can be looked into.
     fn what(&self) -> Result<(Vec<u8>, Option<Inside>), Failure> {
-        let link = |target: &[u8]| [b"a link to ", target].concat();
-        let (kind, target, (major, minor)) = match &self.version {
+        let (kind, target, device) = match &self.version {
             SideVersion::Then(file) => {
                 let attributes = file.attributes()?;
-                let device =
-                    attributes.device.map_or((0, 0), |device| (device.major, device.minor));
+                let device = attributes.device.unwrap_or(NO_DEVICE);
                 let target = match attributes.kind {
                     FileKind::Symlink => file.node().link_target().map_err(FileError::from)?,
                     _ => Vec::new(),
@@ -59,33 +59,25 @@ impl Side {
             SideVersion::Today(path) => {
                 let found = std::fs::metadata(path).or_else(|_| std::fs::symlink_metadata(path));
                 let Ok(found) = found else { return Ok((b"not there".to_vec(), None)) };
-                let target = std::fs::read_link(path).unwrap_or_default();
-                let device = (rustix::fs::major(found.rdev()), rustix::fs::minor(found.rdev()));
-                let kind = FileKind::from_unix(found.mode()).unwrap_or(FileKind::Regular);
-                (kind, target.into_os_string().into_encoded_bytes(), device)
+                kinds::of_today(path, &found)
             }
         };
-        Ok(match kind {
-            FileKind::Regular => (b"a file".to_vec(), Some(Inside::Text)),
-            FileKind::Directory => (b"a directory".to_vec(), Some(Inside::Names)),
-            FileKind::Symlink => (link(&target), None),
-            FileKind::Fifo => (b"a pipe".to_vec(), None),
-            FileKind::Socket => (b"a socket".to_vec(), None),
-            FileKind::CharDevice => {
-                (format!("the character device {major}:{minor}").into_bytes(), None)
-            }
-            FileKind::BlockDevice => {
-                (format!("the block device {major}:{minor}").into_bytes(), None)
-            }
-        })
+        let inside = match kind {
+            FileKind::Regular => Some(Inside::Text),
+            FileKind::Directory => Some(Inside::Names),
+            _ => None,
+        };
+        Ok((kinds::in_words(kind, &target, device), inside))
     }
 
     /// Where diff(1) finds it, below or beside the directory in which it runs.
-    fn put_in(&self, directory: &Path, tell: &Tell<'_>) -> Result<PathBuf, Failure> {
+    fn put_in(&self, directory: &Path, tell: &Tell<'_>) -> Result<Placed, Failure> {
         let file = match &self.version {
             SideVersion::Then(file) => file,
             SideVersion::Today(path) => {
-                return std::fs::canonicalize(path).map_err(system(path.display().to_string()));
+                let found = std::fs::canonicalize(path);
+                let shown = found.map_err(system(path.display().to_string()))?;
+                return Ok(Placed { path: shown.clone(), shown, devices: HashMap::new() });
             }
         };
         let above = file.parent().map(DumpFile::path).unwrap_or_default();
@@ -93,8 +85,8 @@ impl Side {
         let target = directory.join(&place);
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&target);
         made.map_err(system("can not make a directory"))?;
-        extract(file, &target, Purpose::Compare, tell)?;
-        Ok(place.join(OsStr::from_bytes(file.node().name())))
+        let Extracted { path, devices, .. } = extract(file, &target, Purpose::Compare, tell)?;
+        Ok(Placed { path, shown: place.join(OsStr::from_bytes(file.node().name())), devices })
     }
 }
 
@@ -140,54 +132,61 @@ pub fn show_difference(
     let directory = Scratch::new().map_err(system("can not make a directory"))?;
     let mut command = Command::new("diff");
     command.args(["-ru", "--no-dereference"]).current_dir(&directory.0);
-    // What it says of pipes is looked at, in English.
+    // What it says of kinds is looked at, in English.
     command.env("LANGUAGE", "en");
     for side in [older, newer] {
         if inside == Inside::Text {
             command.arg("--label").arg(OsStr::from_bytes(&side.label));
         }
     }
-    command.arg("--");
-    for side in [older, newer] {
-        command.arg(side.put_in(&directory.0, tell)?);
-    }
+    let (old, new) = (older.put_in(&directory.0, tell)?, newer.put_in(&directory.0, tell)?);
+    command.arg("--").arg(&old.shown).arg(&new.shown);
     let mut diff = command.stdout(Stdio::piped()).spawn().map_err(system("can not run diff"))?;
     // Its end of the pipe is closed then, so that it ends if nobody wants to know more.
-    let copied = diff.stdout.take().map_or(Ok(false), |lines| copy_differences(lines, out));
+    let copied = diff.stdout.take().map_or(Ok(Said::default()), |lines| pass_on(lines, out));
     let status = diff.wait().map_err(system("can not run diff"))?;
-    let differs = copied.map_err(system("standard output"))?;
+    let said = copied.map_err(system("standard output"))?;
     match status.code() {
         Some(0) => Ok(false),
-        Some(1) => Ok(differs),
+        Some(1) if said.kinds => {
+            let differ =
+                kinds::show_differences(&old, &new, out).map_err(system("standard output"));
+            Ok(differ? || said.anything_else)
+        }
+        Some(1) => Ok(said.anything_else),
         _ => Err(FileError::Io { detail: format!("diff: {status}") }.into()),
     }
 }
 
-/// Passes on what diff prints, and returns whether that is anything. That a pipe or a socket is
-/// the same as the other it does not know, and says so.
-fn copy_differences(lines: impl Read, out: &mut dyn Write) -> std::io::Result<bool> {
+/// What diff has said.
+#[derive(Default)]
+struct Said {
+    /// That two files are not of a kind, or of one that it can not compare.
+    kinds: bool,
+    anything_else: bool,
+}
+
+/// Passes on what diff prints, but for what it says of kinds: of devices it does not know the
+/// numbers, nor that a pipe or a socket is the same as the other.
+fn pass_on(lines: impl Read, out: &mut dyn Write) -> std::io::Result<Said> {
     let mut lines = BufReader::new(lines);
-    let (mut piece, mut begins, mut differs) = (Vec::new(), true, false);
-    while (&mut lines).take(LONGEST_LINE).read_until(b'\n', &mut piece)? > 0 {
-        if !(begins && is_the_same(&piece)) {
-            out.write_all(&piece)?;
-            differs = true;
+    let (mut piece, mut begins, mut said) = (Vec::new(), true, Said::default());
+    let mut of_kinds = false;
+    while (&mut lines).take(LONGEST_PIECE).read_until(b'\n', &mut piece)? > 0 {
+        // No line of a file begins so.
+        of_kinds = if begins { piece.starts_with(b"File ") } else { of_kinds };
+        match of_kinds {
+            true => said.kinds = true,
+            false => {
+                out.write_all(&piece)?;
+                said.anything_else = true;
+            }
         }
         begins = piece.ends_with(b"\n");
         piece.clear();
     }
-    Ok(differs)
+    Ok(said)
 }
 
-/// Enough for a line of diff with two paths.
-const LONGEST_LINE: u64 = 16 << 10;
-
-/// Whether diff can not compare two files that are what they were: no line of a file begins so.
-fn is_the_same(line: &[u8]) -> bool {
-    let both = |kind: &str| {
-        let [middle, end] = [format!(" is a {kind} while file "), format!(" is a {kind}\n")];
-        line.ends_with(end.as_bytes())
-            && line.windows(middle.len()).any(|window| window == middle.as_bytes())
-    };
-    line.starts_with(b"File ") && (both("fifo") || both("socket"))
-}
+/// So much of a line is looked at together.
+const LONGEST_PIECE: u64 = 16 << 10;

@@ -1,12 +1,19 @@
 //! Gets a file out of a dump, with everything that is known of it: all of it, or an error.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::fs::Permissions;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use vac::extractor::{ExtractError, ExtractOptions, Observer, Owners, Selection, restore, verify};
+use vac::format::{DeviceNumber, FileKind};
+use vac::reader::Node;
 use vac::walk::Patterns;
 
 use super::inside::HostPaths;
@@ -19,7 +26,8 @@ pub enum Purpose {
     /// To be as it was: with owner, mode, attributes and times.
     Restore,
     /// To be read once and thrown away: owner, attributes and flags are left out, for they could
-    /// keep this user from doing either.
+    /// keep this user from doing either, and a pipe is in the place of a device, which only root can
+    /// make.
     Compare,
 }
 
@@ -32,6 +40,8 @@ pub struct Extracted {
     pub properties_lost: u64,
     /// Files that belong to this user and not to their owners.
     pub owners_not_set: u64,
+    /// Devices of which only the place is there: [`Purpose::Compare`].
+    pub devices: HashMap<PathBuf, (FileKind, DeviceNumber)>,
 }
 
 /// Is told of each problem, with the path on the host: from several threads.
@@ -47,9 +57,18 @@ struct Listener<'a> {
     properties: AtomicU64,
     problems: AtomicU64,
     unreachable: Mutex<Option<FileError>>,
+    /// By their paths below that directory.
+    devices: Mutex<Vec<(Vec<u8>, Node)>>,
 }
 
 impl Observer for Listener<'_> {
+    fn entry(&self, path: &[u8], node: &Node) {
+        let is_device = matches!(node.kind(), FileKind::CharDevice | FileKind::BlockDevice);
+        if is_device && self.purpose == Purpose::Compare {
+            self.devices.lock().push((path.to_vec(), node.clone()));
+        }
+    }
+
     fn problem(&self, path: &[u8], error: &ExtractError) {
         let counter = match error {
             ExtractError::Property { .. } if self.purpose == Purpose::Compare => return,
@@ -90,11 +109,12 @@ pub fn extract(
         properties: AtomicU64::new(0),
         problems: AtomicU64::new(0),
         unreachable: Mutex::new(None),
+        devices: Mutex::default(),
     };
     let selection = Selection::new([name], Patterns::default());
     let mut options = ExtractOptions::default();
     if purpose == Purpose::Compare {
-        (options.owners, options.attributes) = (Owners::Mine, false);
+        (options.owners, options.attributes, options.special) = (Owners::Mine, false, false);
     }
     let stop = AtomicBool::new(false);
     let summary = restore(parent.node(), target, &selection, &options, &listener, &stop)
@@ -108,12 +128,50 @@ pub fn extract(
             path,
             properties_lost: listener.properties.into_inner(),
             owners_not_set: summary.owners_not_set,
+            devices: keep_places(target, listener.devices.into_inner())?,
         }),
         0 => Err(FileError::Io { detail: "nothing was restored".to_owned() }),
         problems => {
             let detail = format!("not all of it can be restored: {problems} problems");
             Err(FileError::Io { detail })
         }
+    }
+}
+
+/// Puts pipes in the place of devices.
+fn keep_places(
+    target: &Path,
+    devices: Vec<(Vec<u8>, Node)>,
+) -> Result<HashMap<PathBuf, (FileKind, DeviceNumber)>, FileError> {
+    let mut known = HashMap::new();
+    for (path, node) in devices {
+        let path = target.join(OsStr::from_bytes(&path));
+        let device = node.device()?;
+        let (kind, number) = device.ok_or_else(|| FileError::Io {
+            detail: format!("the archive does not have the device of {}", path.display()),
+        })?;
+        match make_pipe(&path) {
+            Ok(()) => known.insert(path, (kind, number)),
+            Err(error) => {
+                return Err(FileError::Io { detail: format!("{}: {error}", path.display()) });
+            }
+        };
+    }
+    Ok(known)
+}
+
+fn make_pipe(path: &Path) -> std::io::Result<()> {
+    let make = || {
+        let mode = Mode::RUSR | Mode::WUSR;
+        mknodat(CWD, path, FileType::Fifo, mode, 0).map_err(std::io::Error::from)
+    };
+    match (make(), path.parent()) {
+        // A directory that nobody may write to; it is this user's, and will be thrown away.
+        (Err(error), Some(above)) if error.kind() == ErrorKind::PermissionDenied => {
+            std::fs::set_permissions(above, Permissions::from_mode(0o700))?;
+            make()
+        }
+        (made, _) => made,
     }
 }
 

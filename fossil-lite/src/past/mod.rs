@@ -8,6 +8,7 @@ mod history;
 mod history_cache;
 mod inside;
 mod keeper;
+mod kinds;
 mod meant;
 mod names;
 mod namespace;
