@@ -7,10 +7,13 @@
 pub mod background;
 mod mount_point;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use fuser::BackgroundSession;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -22,6 +25,9 @@ use crate::p9::{Limits, ListenError, Listener, serve};
 use crate::p9_dump::DumpFor;
 use crate::program::{Failure, system};
 pub(crate) use mount_point::unmount;
+
+/// How long those who are in a mount keep it after a signal.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Where a tree is to be seen.
 #[derive(Clone, Debug, Default)]
@@ -110,17 +116,14 @@ fn listen(tree: &Arc<Tree>, sides: &Sides) -> Result<Sockets, Failure> {
             }
             (Listener::Tcp(_), bound) => bound.map_or_else(String::new, |bound| bound.to_string()),
         };
-        writeln!(std::io::stdout(), "listening on {shown}").map_err(system("standard output"))?;
+        writeln!(io::stdout(), "listening on {shown}").map_err(system("standard output"))?;
         let (tree, trust) = (Arc::clone(tree), sides.trust_names);
         let accept = move || {
             serve(&listener, Limits::default(), |peer| {
                 DumpFor::new(Arc::clone(&tree), peer, trust)
             });
         };
-        std::thread::Builder::new()
-            .name("9p listener".to_owned())
-            .spawn(accept)
-            .map_err(system("can not start a thread"))?;
+        thread("9p listener", accept)?;
     }
     Ok(sockets)
 }
@@ -135,21 +138,63 @@ fn mount_on(tree: &Arc<Tree>, at: &Path) -> Result<BackgroundSession, Failure> {
         .map_err(system(format!("can not mount on {}", at.display())))
 }
 
+/// What ends a mount.
+enum End {
+    /// It is gone, or its process can not go on.
+    Session(io::Result<()>),
+    Signal,
+}
+
+/// Waits until the mount is gone, or until a signal has taken it away. Whoever is in there then
+/// keeps it for some time; new visitors find it gone at once.
 fn wait_for_unmount(
     session: BackgroundSession,
     mut signals: Signals,
     at: &Path,
 ) -> Result<(), Failure> {
-    let directory = at.to_owned();
-    let wait = move || {
+    let (sender, ends) = channel();
+    let (directory, device) = (at.to_owned(), mount_point::device(at));
+    let by_signal = sender.clone();
+    thread("signals", move || {
         if signals.forever().next().is_some() {
-            // Whoever is in there keeps it until they leave; new visitors find it gone.
-            let _ = unmount(&directory);
+            // Somebody may have unmounted it, and something else may be there.
+            if mount_point::device(&directory) == device {
+                let _ = unmount(&directory);
+            }
+            let _ = by_signal.send(End::Signal);
         }
+    })?;
+    let guard = thread_of(session)?;
+    thread("session", move || {
+        let ended = guard.join().unwrap_or_else(|_| Err(io::Error::other("the session is gone")));
+        let _ = sender.send(End::Session(ended));
+    })?;
+    let ended = match ends.recv() {
+        Ok(End::Signal) => ends.recv_timeout(GRACE).unwrap_or(End::Session(Ok(()))),
+        Ok(ended) => ended,
+        Err(_) => End::Session(Ok(())),
     };
-    std::thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(wait)
-        .map_err(system("can not start a thread"))?;
-    session.join().map_err(system(format!("the mount on {} failed", at.display())))
+    match ended {
+        End::Session(ended) => {
+            ended.map_err(system(format!("the mount on {} failed", at.display())))
+        }
+        End::Signal => Ok(()),
+    }
+}
+
+/// The thread of a session, without what unmounts in the end: by then whatever is mounted under
+/// the same name is somebody else's, and the library would take it for this mount.
+fn thread_of(mut session: BackgroundSession) -> Result<JoinHandle<io::Result<()>>, Failure> {
+    let nothing = thread("nothing", || Ok(()))?;
+    let guard = std::mem::replace(&mut session.guard, nothing);
+    std::mem::forget(session);
+    Ok(guard)
+}
+
+fn thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Failure> {
+    let builder = std::thread::Builder::new().name(name.to_owned());
+    builder.spawn(work).map_err(system("can not start a thread"))
 }

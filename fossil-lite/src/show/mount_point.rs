@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
@@ -36,14 +37,19 @@ pub(super) fn free(at: &Path) -> Result<(), Failure> {
 /// connections to the kernel for one mount, each of which ends by itself.
 const ASKED: usize = 100;
 
-/// Whether nobody answers for what is mounted there. The directory is opened: stat would show what
-/// the kernel remembers of it.
+/// Whether nobody answers for what is mounted there, whatever the kernel remembers of it.
 fn is_dead(at: &Path) -> bool {
-    let ask = || std::fs::read_dir(at).err().and_then(|error| Errno::from_io_error(&error));
+    let ask = || statx(CWD, at, AtFlags::STATX_FORCE_SYNC, StatxFlags::BASIC_STATS).err();
     // Who was waiting for the process when it was killed hears that the connection was aborted,
     // all others that there is none.
     let mut answers = std::iter::repeat_with(ask).take(ASKED);
     answers.find(|answer| *answer != Some(Errno::CONNABORTED)) == Some(Some(Errno::NOTCONN))
+}
+
+/// Which file system is mounted there, as far as the kernel knows without asking for it.
+pub(super) fn device(at: &Path) -> Option<(u32, u32)> {
+    let found = statx(CWD, at, AtFlags::STATX_DONT_SYNC, StatxFlags::empty()).ok()?;
+    Some((found.stx_dev_major, found.stx_dev_minor))
 }
 
 /// Takes a mount away, from under whoever is in there too. Those who are not root ask fusermount.

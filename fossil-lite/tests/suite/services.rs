@@ -225,12 +225,66 @@ fn a_killed_client_and_a_killed_mount_leave_nothing_that_is_in_the_way() {
     wait_for_line(&mut other);
     kill(process_with(FOSSIL, &at).unwrap(), Signal::TERM);
     wait_until("it unmounts", || !is_mounted(&at));
+    wait_until("it ends, whoever is in there", || process_with(FOSSIL, &at).is_none());
     for mut child in [client, other] {
         child.kill().unwrap();
         child.wait().unwrap();
     }
     wait_until("it ends", || process_with(FOSSIL, &at).is_none());
     assert!(fs::read_dir(&at).unwrap().next().is_none());
+}
+
+/// What was mounted there since, by somebody else, is not the old process's to take away.
+#[test]
+fn a_mount_that_was_taken_away_leaves_what_is_mounted_there_next() {
+    if !can_mount() {
+        return;
+    }
+    let (machine, profile) = Machine::with_history();
+    let at = directory(&machine, "dump");
+    let run = |program: &str, arguments: &[&str]| {
+        let status = Command::new(program).args(arguments).arg(&at).status().unwrap();
+        assert!(status.success(), "{program}");
+    };
+    for by_signal in [false, true] {
+        let ran = machine.fossil(&["mount", "--host", "moby", at.to_str().unwrap()]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let old = process_with(FOSSIL, &at).unwrap();
+        let mut visitor = reader(&at.join("2004/0611").join(profile.trim_start_matches('/')));
+        wait_for_line(&mut visitor);
+        run("umount", &["-l"]);
+        run("mount", &["-t", "tmpfs", "next"]);
+        fs::write(at.join("precious"), "x").unwrap();
+        if by_signal {
+            kill(old, Signal::TERM);
+            wait_until("it ends", || process_with(FOSSIL, &at).is_none());
+        }
+        visitor.kill().unwrap();
+        visitor.wait().unwrap();
+        wait_until("it ends", || process_with(FOSSIL, &at).is_none());
+        assert_eq!(fs::read(at.join("precious")).ok(), Some(b"x".to_vec()), "{by_signal}");
+        run("umount", &[]);
+    }
+}
+
+/// The kernel remembers what it heard of a mount a moment ago.
+#[test]
+fn a_mount_that_is_killed_at_work_is_replaced_at_once() {
+    if !can_mount() {
+        return;
+    }
+    let (machine, _) = Machine::with_history();
+    let at = directory(&machine, "dump");
+    let arguments = ["mount", "--host", "moby", at.to_str().unwrap()];
+    assert_eq!(machine.fossil(&arguments).code, 0);
+    assert!(fs::read_dir(&at).unwrap().count() > 0);
+    assert!(fs::metadata(&at).unwrap().is_dir());
+    kill(process_with(FOSSIL, &at).unwrap(), Signal::KILL);
+    wait_until("it ends", || process_with(FOSSIL, &at).is_none());
+    let ran = machine.fossil(&arguments);
+    assert!(ran.code == 0 && ran.err.contains("replacing a dead mount"), "{}", ran.err);
+    kill(process_with(FOSSIL, &at).unwrap(), Signal::TERM);
+    wait_until("it unmounts", || !is_mounted(&at));
 }
 
 /// What the process waits for in the kernel, as far as that tells.
