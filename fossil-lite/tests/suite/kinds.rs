@@ -1,11 +1,13 @@
 //! What is no file and no directory: pipes, sockets and devices of then and of today.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+
+use serde_json::Value;
 
 use crate::fuse_mount::can_mount;
 use crate::machine::{Machine, Ran};
@@ -109,4 +111,29 @@ fn devices_are_compared_for_ordinary_users_too() {
     let said = format!("2004/0611{today} is the character device 1:3, {today} is a pipe\n");
     assert_eq!(ran.out, said);
     assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
+}
+
+#[test]
+fn the_size_of_a_file_is_the_same_for_find_and_hist() {
+    if !can_mount() {
+        return;
+    }
+    let machine = machine();
+    symlink("file", machine.home("directory/link")).unwrap();
+    machine.dump("2004-06-12T03:00:00Z");
+    let size = |ran: &Ran, of: &dyn Fn(&Value) -> Value| {
+        of(&serde_json::from_str(ran.out.lines().next().unwrap()).unwrap())
+    };
+    for (name, expected) in
+        [("directory", 0), ("file", 45), ("link", 4), ("device", 0), ("pipe", 0), ("socket", 0)]
+    {
+        let path = match name {
+            "directory" => machine.home(name),
+            name => machine.home("directory").join(name),
+        };
+        let found = machine.fossil(&["find", "--host", "moby", "--json", name]);
+        assert_eq!(size(&found, &|line| line["size"].clone()), expected, "{name}");
+        let shown = machine.hist(&["--json", path.to_str().unwrap()]);
+        assert_eq!(size(&shown, &|line| line["version"]["size"].clone()), expected, "{name}");
+    }
 }

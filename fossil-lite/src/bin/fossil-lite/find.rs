@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
+use fossil_lite::FileError;
 use fossil_lite::dump::{Dump, DumpFile, Place, Tree};
 use fossil_lite::json::{self, Complaints};
 use fossil_lite::past::{HostPaths, Missing, kind_name};
@@ -142,7 +143,13 @@ impl Search<'_> {
         let version = if file.node().is_directory() { 0 } else { id.version };
         if self.shown.insert((on_host, id.path, version)) {
             if self.complaints.json {
-                return json::print(&in_json(dump, file, &path));
+                return match in_json(dump, file, &path) {
+                    Ok(line) => json::print(&line),
+                    Err(error) => {
+                        self.complain(dump, &path, &error);
+                        Ok(())
+                    }
+                };
             }
             let mut out = std::io::stdout().lock();
             write!(out, "{}/", dump.name)
@@ -153,26 +160,26 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn complain(&mut self, dump: &Dump, path: &[u8], error: &fossil_lite::FileError) {
+    fn complain(&mut self, dump: &Dump, path: &[u8], error: &FileError) {
         self.unreadable += 1;
         self.complaints.say(Some(dump.name), Some(path), &error.to_string());
     }
 }
 
 /// A version of a file, as a line of JSON.
-fn in_json(dump: &Dump, file: &DumpFile, path: &[u8]) -> Value {
-    let (node, file_id) = (file.node(), file.id());
+fn in_json(dump: &Dump, file: &DumpFile, path: &[u8]) -> Result<Value, FileError> {
+    let attributes = file.attributes()?;
     let mut line = json::message(
         "file",
         json!({
             "host": file.host().as_str(),
             "dump": dump.name.to_string(),
-            "kind": kind_name(node.kind()),
-            "size": node.size(),
-            "path_id": json::id(file_id.path),
-            "version_id": json::id(file_id.version),
+            "kind": kind_name(attributes.kind),
+            "size": attributes.size,
+            "path_id": json::id(attributes.id.path),
+            "version_id": json::id(attributes.id.version),
         }),
     );
     put_path(&mut line, path);
-    line
+    Ok(line)
 }
