@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
 use venti_proto::roots::{ArchiveName, ArchiveSource};
+use venti_proto::{BlockBatch, BlockStore, BlockType, Root, Score};
 
 use crate::fuse_mount::can_mount;
 use crate::machine::Machine;
@@ -114,4 +115,32 @@ fn where_no_mount_can_be_kept_apart_the_cause_is_named() {
     let options = ["--host", "moby", "-b", &profile, "--", "true"];
     let ran = machine.run("unshare", &[&shell[..], &options].concat());
     assert!(ran.code == 1 && ran.err.contains("/ is no mount point here"), "{}", ran.err);
+}
+
+#[test]
+fn that_a_file_is_in_no_dump_is_said_of_dumps_that_were_read() {
+    let machine = Machine::new();
+    fs::write(machine.home("file"), "").unwrap();
+    let path = machine.home("file").to_str().unwrap().to_owned();
+    machine.record(DAY, |store| {
+        let mut batch = BlockBatch::default();
+        let root = Root::vac(Score::of(b"never written"), 8192).encode().unwrap();
+        batch.push(BlockType::ROOT, &root);
+        let batch = batch.hash();
+        store.write(&batch).unwrap();
+        batch.scores()[0]
+    });
+    let ran = machine.hist(&[&path]);
+    assert_eq!((ran.code, ran.err.lines().count()), (3, 1), "{}", ran.err);
+    assert!(ran.err.starts_with("hist: 2004/0611: "), "{}", ran.err);
+    machine.dump("2004-06-12T03:00:00Z");
+    let ran = machine.hist(&[&path]);
+    assert_eq!((ran.code, ran.out.lines().count()), (3, 1), "{}", ran.err);
+    let ran = machine.hist(&["/no/such/file"]);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    let said = "hist: /no/such/file: in no dump of moby that could be read\n";
+    assert!(ran.err.ends_with(said), "{}", ran.err);
+    let ran = machine.hist(&["-s", "2004/0612", "--since", "2004/0612", "/no/such/file"]);
+    let said = "hist: /no/such/file: in no dump of that time of moby\n";
+    assert_eq!((ran.code, ran.err.as_str()), (1, said));
 }

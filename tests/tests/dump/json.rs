@@ -175,6 +175,7 @@ fn every_line_is_as_the_document_says() {
         (schema.check(&lost.1)[0]["dump"].as_str(), lost.0.as_str()),
         (Some("2004/0604"), "")
     );
+    assert_eq!(lost.1.lines().count(), 1, "that it is in no dump is not known");
     let missing = says(&site, 1, "hist --json --host moby /home/none").1;
     assert_eq!(schema.check(&missing)[0]["path"], "/home/none");
     let failures = [

@@ -158,10 +158,14 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
             code = INCOMPLETE;
         }
         if found.versions.is_empty() {
-            let file = file.as_os_str().as_bytes();
             let all = arguments.start.is_none() && arguments.since.is_none();
             let none = if all { "no dump" } else { "no dump of that time" };
-            complaints.say(None, Some(file), &format!("in {none} of {host}"));
+            let read = if found.unreadable.is_empty() { "" } else { " that could be read" };
+            // Where nothing could be read, nothing is known.
+            if found.unreadable.is_empty() || found.unreadable.len() < dumps.len() {
+                let file = file.as_os_str().as_bytes();
+                complaints.say(None, Some(file), &format!("in {none} of {host}{read}"));
+            }
             code = code.max(1);
         }
         let names = DumpNames::new(&arguments.mount, &host);
