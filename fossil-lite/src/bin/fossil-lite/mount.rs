@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use fossil_lite::program::{Failure, Source};
 use fossil_lite::show::{Sides, background, show};
 
+use crate::serve::say_if_empty;
+
 const EXAMPLES: &str = "\
 EXAMPLES
   All hosts:
@@ -55,5 +57,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
         return background::start();
     }
     let tree = arguments.source.open(arguments.source.host.clone())?;
+    say_if_empty(&tree);
     show(&tree, &Sides { mount: Some(arguments.at.clone()), ..Sides::default() })
 }

@@ -1,5 +1,6 @@
 //! `fossil-lite serve`: the dump over 9P.
 
+use fossil_lite::dump::Tree;
 use fossil_lite::program::{Failure, Source};
 use fossil_lite::show::{Sides, background, show};
 
@@ -40,11 +41,19 @@ pub(crate) struct Arguments {
     background: bool,
 }
 
+/// There may be dumps later, so it is no error that there are none.
+pub(crate) fn say_if_empty(tree: &Tree) {
+    if tree.catalogue().hosts().is_empty() {
+        eprintln!("fossil-lite: no host was ever dumped: nothing is there until one is");
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     if arguments.background && !background::is_here() {
         return background::start();
     }
     let tree = arguments.source.open(arguments.source.host.clone())?;
+    say_if_empty(&tree);
     let (listen, trust_names) = (arguments.listen.clone(), arguments.trust_names);
     show(&tree, &Sides { mount: None, listen, trust_names })
 }
