@@ -8,7 +8,7 @@ use vac::reader::Node;
 
 use super::attributes::{errno, file_attr, file_type};
 use super::inodes::Inodes;
-use super::walks::Walks;
+use super::walks::{Files, Walks};
 use crate::FileError;
 use crate::dump::read_ahead::ReadAhead;
 use crate::dump::{Attributes, DumpFile, Place, Tree, is_read_ahead};
@@ -138,7 +138,7 @@ impl DumpFileSystem {
 
     /// Gives the kernel the first files that it was told of before, where they will be read, and
     /// returns the rest.
-    fn give_first(&self, inode: INodeNo) -> Option<Vec<(u64, Node)>> {
+    fn give_first(&self, inode: INodeNo) -> Option<Files> {
         let mut files = self.walks.take(inode.0)?;
         let nodes: Vec<Node> = files.iter().map(|(_, node)| node.clone()).collect();
         self.tree.will_read_all(&nodes);
@@ -158,7 +158,7 @@ impl DumpFileSystem {
 
     /// Gives it the rest, and reads what will be read behind them. Only for a thread that has
     /// answered its own request.
-    fn give_rest(&self, inode: INodeNo, rest: Option<Vec<(u64, Node)>>) {
+    fn give_rest(&self, inode: INodeNo, rest: Option<Files>) {
         let (Some(files), Ok(directory)) = (rest, self.file(inode)) else { return };
         self.give(&files, &|node| self.tree.take_content(node));
         self.tree.go_ahead(&directory);

@@ -7,7 +7,7 @@
 //! The kernel holds up whoever gives it a page that it has asked for, until somebody answers. So
 //! only some of the threads may give at once: those that are left answer.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
@@ -20,10 +20,15 @@ const MOST: usize = 64;
 /// Bytes of the files of a directory that are given at once.
 const MOST_BYTES: u64 = 32 << 20;
 
-/// The files that directories in a walk were seen to have, by the inodes of the directories.
+/// Files with their inodes.
+pub(super) type Files = Vec<(u64, Node)>;
+
+/// The files that directories in a walk were seen to have.
 #[derive(Default)]
 pub(super) struct Walks {
-    seen: Mutex<HashMap<u64, Vec<(u64, Node)>>>,
+    /// By the inodes of the directories, the oldest first. Whoever stops in the middle of a
+    /// directory does not come for them.
+    seen: Mutex<VecDeque<(u64, Files)>>,
     givers: AtomicUsize,
 }
 
@@ -31,22 +36,26 @@ pub(super) struct Walks {
 pub(super) struct Giver<'a>(&'a AtomicUsize);
 
 impl Walks {
-    /// Small files were seen in a directory: with their inodes.
-    pub(super) fn see(&self, directory: u64, mut files: Vec<(u64, Node)>) {
+    /// Small files were seen in a directory.
+    pub(super) fn see(&self, directory: u64, mut files: Files) {
         let mut bytes = 0;
         files.retain(|(_, node)| {
             bytes += node.size();
             bytes <= MOST_BYTES
         });
         let mut seen = self.seen.lock();
-        if seen.len() < MOST || seen.contains_key(&directory) {
-            seen.insert(directory, files);
+        seen.retain(|(other, _)| *other != directory);
+        if seen.len() >= MOST {
+            seen.pop_front();
         }
+        seen.push_back((directory, files));
     }
 
     /// What was seen, once.
-    pub(super) fn take(&self, directory: u64) -> Option<Vec<(u64, Node)>> {
-        self.seen.lock().remove(&directory)
+    pub(super) fn take(&self, directory: u64) -> Option<Files> {
+        let mut seen = self.seen.lock();
+        let at = seen.iter().position(|(other, _)| *other == directory)?;
+        seen.remove(at).map(|(_, files)| files)
     }
 
     /// Nothing if enough others are at it.
@@ -60,5 +69,21 @@ impl Walks {
 impl Drop for Giver<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_that_nobody_reads_to_the_end_make_room_for_others() {
+        let walks = Walks::default();
+        for directory in 0..2 * MOST as u64 {
+            walks.see(directory, Vec::new());
+        }
+        assert!(walks.take(0).is_none());
+        let last = 2 * MOST as u64 - 1;
+        assert!(walks.take(last).is_some() && walks.take(last).is_none());
     }
 }
