@@ -286,7 +286,7 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicI64, Ordering};
     use venti_proto::Score;
-    use venti_proto::roots::{Completeness, MemoryRootLog, NewRoot, RootPage};
+    use venti_proto::roots::{Completeness, MemoryRootLog, NewRoot};
 
     /// An empty log, and its time.
     fn log(zone: &str) -> (MemoryRootLog, Arc<AtomicI64>) {
@@ -345,34 +345,13 @@ mod tests {
         assert_eq!(refused, Err(FileError::TimeZone { name: "Mars/Olympus".to_owned() }));
     }
 
-    /// A log in another time zone from some time on.
-    struct Moving {
-        log: MemoryRootLog,
-        zone: Mutex<&'static str>,
-    }
-
-    impl RootLog for Moving {
-        fn record(&self, root: &NewRoot) -> Result<RootRecord, RootLogError> {
-            self.log.record(root)
-        }
-
-        fn list(&self, query: &RootQuery) -> Result<RootPage, RootLogError> {
-            let page = self.log.list(query)?;
-            Ok(RootPage { time_zone: (*self.zone.lock()).to_owned(), ..page })
-        }
-
-        fn watch(&self, known: u64, time: Duration) -> Result<u64, RootLogError> {
-            self.log.watch(known, time)
-        }
-    }
-
     #[test]
     fn another_zone_of_the_server_is_another_name_of_every_dump() {
         let (log, now) = log("Asia/Tokyo");
         record(&log, &now, "moby", "2026-11-19T16:00:00Z");
         record(&log, &now, "moby", "2026-11-20T03:00:00Z");
         record(&log, &now, "pequod", "2026-11-19T16:00:00Z");
-        let log = Arc::new(Moving { log, zone: Mutex::new("Asia/Tokyo") });
+        let log = Arc::new(log);
         let catalogue = Catalogue::new(Arc::clone(&log) as _);
         let names = |host: &str| -> Vec<String> {
             catalogue.ask().unwrap();
@@ -380,15 +359,15 @@ mod tests {
             dumps.iter().map(|dump| dump.name.to_string()).collect()
         };
         assert_eq!(names("moby"), ["2026/1120", "2026/1120.1"]);
-        *log.zone.lock() = "UTC";
+        log.move_to("UTC");
         assert_eq!(names("moby"), ["2026/1119", "2026/1120"]);
         assert_eq!(names("pequod"), ["2026/1119"]);
         // Together with a new dump, too.
-        *log.zone.lock() = "Asia/Tokyo";
-        record(&log.log, &now, "moby", "2026-11-20T04:00:00Z");
+        log.move_to("Asia/Tokyo");
+        record(&log, &now, "moby", "2026-11-20T04:00:00Z");
         assert_eq!(names("moby"), ["2026/1120", "2026/1120.1", "2026/1120.2"]);
         // Days go on as they are where the zone is not known here.
-        *log.zone.lock() = "Mars/Olympus";
+        log.move_to("Mars/Olympus");
         let refused = FileError::TimeZone { name: "Mars/Olympus".to_owned() };
         assert_eq!(catalogue.ask(), Err(refused));
         assert_eq!(catalogue.hosts().len(), 2);

@@ -8,10 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fossil_lite::dump::{DumpFile, Place, Tree};
-use parking_lot::Mutex;
-use venti_proto::roots::{
-    MemoryRootLog, NewRoot, RootLog, RootLogError, RootPage, RootQuery, RootRecord,
-};
 
 use crate::counting::Counting;
 use crate::fuse_mount::{Mounted, can_mount};
@@ -246,27 +242,6 @@ fn a_directory_that_stays_open_shows_new_dumps() {
     }
 }
 
-/// A log in another time zone from some time on.
-struct Moving {
-    log: Arc<MemoryRootLog>,
-    zone: Mutex<&'static str>,
-}
-
-impl RootLog for Moving {
-    fn record(&self, root: &NewRoot) -> Result<RootRecord, RootLogError> {
-        self.log.record(root)
-    }
-
-    fn list(&self, query: &RootQuery) -> Result<RootPage, RootLogError> {
-        let page = self.log.list(query)?;
-        Ok(RootPage { time_zone: (*self.zone.lock()).to_owned(), ..page })
-    }
-
-    fn watch(&self, known: u64, time: Duration) -> Result<u64, RootLogError> {
-        self.log.watch(known, time)
-    }
-}
-
 /// The kernel was told what a name of a day leads to, and it leads to something else now.
 #[test]
 fn a_mount_follows_to_another_time_zone() {
@@ -280,10 +255,8 @@ fn a_mount_follows_to_another_time_zone() {
         fs::write(source.path().join("file"), number.to_string()).unwrap();
         world.dump("moby", &format!("{time}:00:00Z"), source.path());
     }
-    let zone = Mutex::new("Asia/Tokyo");
-    let log = Arc::new(Moving { log: Arc::clone(&world.log), zone });
-    let store = Arc::clone(&world.store) as _;
-    let mounted = Mounted::new(World::tree_of(Arc::clone(&log) as _, store, Some("moby")));
+    world.log.move_to("Asia/Tokyo");
+    let mounted = Mounted::new(world.tree(Some("moby")));
     let read = |name: &str| fs::read_to_string(mounted.path().join(name).join("file")).ok();
     let all = |names: [&str; 4]| names.map(read);
     let names = ["2004/0611", "2004/0611.1", "2004/0612", "2004/0612.1"];
@@ -291,7 +264,7 @@ fn a_mount_follows_to_another_time_zone() {
     assert_eq!(all(names), of([Some("0"), None, Some("1"), Some("2")]));
     let latest = mounted.path().join("latest");
     assert_eq!(fs::read_link(&latest).unwrap(), Path::new("2004/0612.1"));
-    *log.zone.lock() = "UTC";
+    world.log.move_to("UTC");
     let limit = Instant::now() + Duration::from_secs(20);
     while all(names) != of([Some("0"), Some("1"), Some("2"), None])
         || fs::read_link(&latest).unwrap() != Path::new("2004/0612")

@@ -63,15 +63,7 @@ impl World {
     }
 
     pub(crate) fn tree_over(&self, store: Arc<dyn BlockStore>, host: Option<&str>) -> Arc<Tree> {
-        Self::tree_of(Arc::clone(&self.log) as _, store, host)
-    }
-
-    pub(crate) fn tree_of(
-        log: Arc<dyn RootLog>,
-        store: Arc<dyn BlockStore>,
-        host: Option<&str>,
-    ) -> Arc<Tree> {
-        let catalogue = Arc::new(Catalogue::new(log));
+        let catalogue = Arc::new(Catalogue::new(Arc::clone(&self.log) as _));
         let host: Option<HostName> = host.map(|host| host.parse().unwrap());
         let cache = Arc::new(BlockCache::new(Arc::clone(&store), 64 << 20));
         Arc::new(Tree::new(catalogue, cache, host).with_beneath(store))

@@ -15,7 +15,7 @@ pub struct MemoryRootLog {
     grown: Condvar,
     /// Nanoseconds since 1970.
     clock: Box<dyn Fn() -> i64 + Send + Sync>,
-    time_zone: String,
+    time_zone: Mutex<String>,
 }
 
 impl MemoryRootLog {
@@ -26,8 +26,13 @@ impl MemoryRootLog {
             records: Mutex::default(),
             grown: Condvar::new(),
             clock: Box::new(clock),
-            time_zone: time_zone.to_owned(),
+            time_zone: Mutex::new(time_zone.to_owned()),
         }
+    }
+
+    /// Days are cut in this time zone from now on, as after another start of a server.
+    pub fn move_to(&self, time_zone: &str) {
+        time_zone.clone_into(&mut self.time_zone.lock());
     }
 }
 
@@ -70,7 +75,7 @@ impl RootLog for MemoryRootLog {
         Ok(RootPage {
             records: records_of_page,
             next: records.len() as u64,
-            time_zone: self.time_zone.clone(),
+            time_zone: self.time_zone.lock().clone(),
         })
     }
 
